@@ -1,0 +1,121 @@
+"""The four tables. `prices/tape.py` alone writes trades, candles and gaps; `prices/queries.py` alone reads for answers.
+
+Symbol names are stored in collation "C": byte order is the same on every machine and outlives upgrades of its locales.
+"""
+
+import re
+
+from django.core.validators import RegexValidator
+from django.db import models
+from django.db.models import F, Q
+from django.db.models.functions import Now
+
+# Letters and digits of any alphabet: the exchange lists symbols that are not ASCII.
+SYMBOL_PATTERN = r"\w{1,32}"
+is_symbol = re.compile(SYMBOL_PATTERN).fullmatch
+
+
+class Symbol(models.Model):
+    """A market of the exchange. `tracked` is what the ingester follows."""
+
+    name = models.TextField(
+        primary_key=True,
+        db_collation="C",
+        validators=[RegexValidator(rf"\A{SYMBOL_PATTERN}\Z", "A symbol is 1 to 32 letters and digits, like BTCUSDT.")],
+    )
+    tracked = models.BooleanField(default=True, db_default=True, help_text="Follow this symbol's trades.")
+
+    class Meta:
+        db_table = "symbols"
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Price(models.Model):
+    """One trade. Columns of fixed width come first: the row packs tighter."""
+
+    timestamp = models.DateTimeField(help_text="The exchange's trade time (T), UTC, to the microsecond.")
+    trade_id = models.BigIntegerField(help_text="Consecutive per symbol.")
+    symbol = models.TextField(db_collation="C")
+    price = models.DecimalField(max_digits=18, decimal_places=8)
+    # Some tokens trade in quantities over 10^10: https://github.com/binance/binance-spot-api-docs/blob/master/filters.md
+    quantity = models.DecimalField(max_digits=28, decimal_places=8)
+    buyer_is_maker = models.BooleanField(help_text="True: the taker sold.")
+
+    class Meta:
+        db_table = "prices"
+        constraints = [
+            # Makes writing idempotent, and its index alone answers all three queries. (timestamp, symbol) would not do:
+            # most trades share their millisecond with another.
+            models.UniqueConstraint(
+                fields=["symbol", "timestamp", "trade_id"], include=["price"], name="prices_symbol_timestamp_trade_id"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.symbol} {self.trade_id}: {self.price.normalize():f}"
+
+
+class Candle(models.Model):
+    """One minute of one symbol, rolled up in the transaction that stored its trades.
+
+    Count, first and last id make completeness a query: a minute is whole when count = last - first + 1, and two
+    neighbours join when the next one's first id is this one's last + 1.
+    """
+
+    minute = models.DateTimeField(help_text="Start of the minute, UTC.")
+    first_trade_id = models.BigIntegerField()
+    last_trade_id = models.BigIntegerField()
+    trade_count = models.PositiveIntegerField()
+    symbol = models.TextField(db_collation="C")
+    open = models.DecimalField(max_digits=18, decimal_places=8)
+    high = models.DecimalField(max_digits=18, decimal_places=8)
+    low = models.DecimalField(max_digits=18, decimal_places=8)
+    close = models.DecimalField(max_digits=18, decimal_places=8)
+    volume = models.DecimalField(max_digits=28, decimal_places=8)
+
+    class Meta:
+        db_table = "candles"
+        constraints = [
+            models.UniqueConstraint(fields=["symbol", "minute"], name="candles_symbol_minute"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.symbol} {self.minute:%Y-%m-%d %H:%M}"
+
+
+class Gap(models.Model):
+    """A run of trade ids that were found missing, and what became of it."""
+
+    class Outcome(models.TextChoices):
+        HEALED = "healed"
+        UNAVAILABLE = "unavailable", "unavailable at the exchange"
+
+    symbol = models.TextField(db_collation="C")
+    first_missing_id = models.BigIntegerField()
+    last_missing_id = models.BigIntegerField()
+    found_at = models.DateTimeField(db_default=Now())
+    closed_at = models.DateTimeField(null=True, blank=True)
+    outcome = models.TextField(null=True, blank=True, choices=Outcome.choices)
+    attempts = models.PositiveIntegerField(default=0, db_default=0)
+    last_error = models.TextField(default="", db_default="", blank=True)
+
+    class Meta:
+        db_table = "gaps"
+        ordering = ["-found_at"]
+        constraints = [
+            models.UniqueConstraint(fields=["symbol", "first_missing_id"], name="gaps_symbol_first_missing_id"),
+            models.CheckConstraint(
+                condition=Q(first_missing_id__lte=F("last_missing_id")), name="gaps_first_not_after_last"
+            ),
+            models.CheckConstraint(
+                condition=Q(closed_at__isnull=True, outcome__isnull=True)
+                | Q(closed_at__isnull=False, outcome__isnull=False),
+                name="gaps_closed_with_an_outcome",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.symbol} {self.first_missing_id}-{self.last_missing_id}"
