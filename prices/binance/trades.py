@@ -1,0 +1,124 @@
+"""A payload of the exchange becomes a `Trade`, or a `BadFrame` that says why not.
+
+In: the bytes of one WebSocket frame. Out: an immutable `Trade` with exact numbers. Pure: no socket, clock or database.
+"""
+
+import re
+from collections.abc import Collection
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+import orjson
+
+# What the columns hold exactly: numeric(18,8) and numeric(28,8). Plain digits only: Decimal itself would also take
+# "NaN", "1e5", "1_0" and digits of other alphabets.
+_is_price = re.compile(r"[0-9]{1,10}(?:\.[0-9]{1,8})?").fullmatch
+_is_quantity = re.compile(r"[0-9]{1,20}(?:\.[0-9]{1,8})?").fullmatch
+_ZERO = Decimal(0)
+
+_MAX_TRADE_ID = 2**63 - 1
+# Times of 13 digits are milliseconds, of 16 microseconds, whatever was asked for. The last one, in the year 2255, is as
+# far as the writer's arithmetic (prices/tape.py) is exact.
+_FIRST_MICROSECOND, _LAST_MICROSECOND = 10**15, 2**53 - 1
+_FIRST_MILLISECOND, _LAST_MILLISECOND = 10**12, _LAST_MICROSECOND // 1000
+
+
+class Trade(NamedTuple):
+    """One trade of one symbol. `timestamp_us`: the exchange's trade time in microseconds since 1970, UTC."""
+
+    symbol: str
+    timestamp_us: int
+    trade_id: int
+    price: Decimal
+    quantity: Decimal
+    buyer_is_maker: bool
+
+
+class Control(NamedTuple):
+    """A frame that speaks of the connection: a reply to SUBSCRIBE, an error object, or an event like serverShutdown."""
+
+    message: dict[str, Any]
+
+
+class BadFrame(ValueError):
+    """A frame that is not a trade of a followed symbol. It costs itself only."""
+
+
+def parse_frame(frame: bytes, symbols: Collection[str]) -> Trade | Control:
+    """Read one frame of a raw or combined stream.
+
+    A combined frame: {"stream":"btcusdt@trade","data":{"e":"trade","E":1672515782136,"s":"BTCUSDT","t":12345,
+    "p":"61928.31000000","q":"0.00024000","T":1672515782136,"m":true,"M":true}}; a raw one is its "data" alone. Unknown
+    keys are ignored: the exchange adds and removes some.
+
+    Raises BadFrame with the reason.
+    https://github.com/binance/binance-spot-api-docs/blob/master/web-socket-streams.md#trade-streams
+    """
+    try:
+        message = orjson.loads(frame)
+    except orjson.JSONDecodeError as error:
+        raise BadFrame(f"not JSON: {error}") from None
+    if not isinstance(message, dict):
+        raise BadFrame("not a JSON object")
+    event = message.get("data", message)
+    if not isinstance(event, dict):
+        raise BadFrame("data is not a JSON object")
+    kind = event.get("e")
+    if kind == "trade":
+        return parse_trade_event(event, symbols)
+    if kind == "serverShutdown" or (kind is None and _is_reply(event)):
+        return Control(event)
+    raise BadFrame(f"not a trade: event type {_shorten(kind)}")
+
+
+def parse_trade_event(event: dict[str, Any], symbols: Collection[str]) -> Trade:
+    """Read the trade event itself; raise BadFrame when it is not a spot trade of one of `symbols`."""
+    if "X" in event:
+        raise BadFrame("a futures trade (it has the key X): check BINANCE_WS_URL")
+    try:
+        return make_trade(event["s"], event["T"], event["t"], event["p"], event["q"], event["m"], symbols)
+    except KeyError as error:
+        raise BadFrame(f"the key {error} is missing") from None
+
+
+def make_trade(
+    symbol: object,
+    time: object,
+    trade_id: object,
+    price: object,
+    quantity: object,
+    buyer_is_maker: object,
+    symbols: Collection[str],
+) -> Trade:
+    """Make a Trade of six values as they came off the wire; raise BadFrame naming the first bad one."""
+    if type(symbol) is not str or symbol not in symbols:
+        raise BadFrame(f"the symbol {_shorten(symbol)} is not followed")
+    # bool is an int to isinstance, hence type().
+    if type(trade_id) is not int or not 0 <= trade_id <= _MAX_TRADE_ID:
+        raise BadFrame(f"the trade id {_shorten(trade_id)} is not an id")
+    if type(price) is not str or not _is_price(price) or (exact_price := Decimal(price)) == _ZERO:
+        raise BadFrame(f"the price {_shorten(price)} is not a positive decimal of at most 10.8 digits")
+    if type(quantity) is not str or not _is_quantity(quantity) or (exact_quantity := Decimal(quantity)) == _ZERO:
+        raise BadFrame(f"the quantity {_shorten(quantity)} is not a positive decimal of at most 20.8 digits")
+    if type(buyer_is_maker) is not bool:
+        raise BadFrame(f"buyer-is-maker is {_shorten(buyer_is_maker)}, not true or false")
+    return Trade(symbol, _microseconds(time), trade_id, exact_price, exact_quantity, buyer_is_maker)
+
+
+def _microseconds(time: object) -> int:
+    if type(time) is int:
+        if _FIRST_MICROSECOND <= time <= _LAST_MICROSECOND:
+            return time
+        if _FIRST_MILLISECOND <= time <= _LAST_MILLISECOND:
+            return time * 1000
+    raise BadFrame(f"the time {_shorten(time)} is neither milliseconds (13 digits) nor microseconds (16 digits)")
+
+
+def _is_reply(event: dict[str, Any]) -> bool:
+    """A reply has an id with a result or an error; some error objects have a code only."""
+    return "result" in event or "code" in event or "error" in event
+
+
+def _shorten(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

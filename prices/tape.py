@@ -1,0 +1,124 @@
+"""The tape: the only writer. In: trades, in any order, as often as they come. Out: rows in `prices` and `candles`.
+
+Live stream, overlap of two connections, a second ingester, backfill and import all end here. What is there already is
+left alone; candles are rolled up in the same statement from the rows really inserted, so they are exact whatever came.
+"""
+
+import io
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from django.db import InterfaceError, OperationalError, connection, transaction
+
+from prices.binance.trades import Trade
+from prices.models import Symbol
+
+
+class Stored(NamedTuple):
+    """What became of one batch: rows that are new, and rows that were there already."""
+
+    inserted: int
+    duplicates: int
+
+
+# Lives as long as the connection, and is empty again after each transaction.
+_CREATE_INCOMING = """
+CREATE TEMPORARY TABLE IF NOT EXISTS incoming (
+    symbol text COLLATE "C",
+    timestamp_us bigint,
+    trade_id bigint,
+    price numeric,
+    quantity numeric,
+    buyer_is_maker boolean
+) ON COMMIT DELETE ROWS
+"""
+
+_COPY_INCOMING = "COPY incoming FROM STDIN"
+
+# One statement stores the batch and rolls its candles up. Rows are inserted in the order of the unique key and candles
+# in the order of theirs, every price before the first candle, so two writers wait for each other but never in a circle.
+# The multiplication is exact: an interval times a whole number below 2^53.
+_STORE_INCOMING = """
+WITH inserted AS (
+    INSERT INTO prices (symbol, timestamp, trade_id, price, quantity, buyer_is_maker)
+    SELECT symbol, timestamptz 'epoch' + timestamp_us * interval '1 microsecond',
+           trade_id, price, quantity, buyer_is_maker
+    FROM incoming
+    ORDER BY symbol, timestamp_us, trade_id
+    ON CONFLICT (symbol, timestamp, trade_id) DO NOTHING
+    RETURNING symbol, timestamp, trade_id, price, quantity
+), minutes AS (
+    SELECT symbol,
+           date_bin('1 minute', timestamp, timestamptz 'epoch') AS minute,
+           min(trade_id) AS first_trade_id,
+           max(trade_id) AS last_trade_id,
+           count(*) AS trade_count,
+           (array_agg(price ORDER BY trade_id))[1] AS open,
+           max(price) AS high,
+           min(price) AS low,
+           (array_agg(price ORDER BY trade_id DESC))[1] AS close,
+           sum(quantity) AS volume
+    FROM inserted
+    GROUP BY 1, 2
+), rolled_up AS (
+    INSERT INTO candles AS candle
+           (symbol, minute, first_trade_id, last_trade_id, trade_count, open, high, low, close, volume)
+    SELECT symbol, minute, first_trade_id, last_trade_id, trade_count, open, high, low, close, volume
+    FROM minutes
+    ORDER BY symbol, minute
+    ON CONFLICT (symbol, minute) DO UPDATE SET
+        open = CASE WHEN excluded.first_trade_id < candle.first_trade_id THEN excluded.open ELSE candle.open END,
+        close = CASE WHEN excluded.last_trade_id > candle.last_trade_id THEN excluded.close ELSE candle.close END,
+        high = greatest(candle.high, excluded.high),
+        low = least(candle.low, excluded.low),
+        volume = candle.volume + excluded.volume,
+        trade_count = candle.trade_count + excluded.trade_count,
+        first_trade_id = least(candle.first_trade_id, excluded.first_trade_id),
+        last_trade_id = greatest(candle.last_trade_id, excluded.last_trade_id)
+)
+SELECT coalesce(sum(trade_count), 0)::bigint FROM minutes
+"""
+
+
+def store(trades: Sequence[Trade]) -> Stored:
+    """Store one batch, all of it or nothing; trades that are stored already are left alone.
+
+    Safe to repeat after any error, and to run at once from several processes. Raises django.db.Error; is_passing()
+    tells whether trying again will help.
+    """
+    if not trades:
+        return Stored(0, 0)
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(_CREATE_INCOMING)
+        cursor.copy_expert(_COPY_INCOMING, io.StringIO("".join(map(_copy_line, trades))))
+        cursor.execute(_STORE_INCOMING)
+        (inserted,) = cursor.fetchone()
+    return Stored(inserted, len(trades) - inserted)
+
+
+def is_passing(error: Exception) -> bool:
+    """Whether `error` of store() says that the database is out of reach for now, and not that something is wrong.
+
+    A connection can die in the middle of a COPY with an error of any class, and a database that failed over may be
+    read-only for a moment (SQLSTATE 25006).
+    """
+    return (
+        isinstance(error, OperationalError | InterfaceError)
+        or getattr(error.__cause__, "pgcode", None) == "25006"
+        or not connection.is_usable()
+    )
+
+
+def add_symbols(names: Iterable[str], *, tracked: bool) -> None:
+    """Make sure that `symbols` has a row for each name; rows that are there keep what they say."""
+    Symbol.objects.bulk_create(
+        [Symbol(name=name, tracked=tracked) for name in sorted(set(names))], ignore_conflicts=True
+    )
+
+
+def _copy_line(trade: Trade) -> str:
+    # A symbol is letters and digits (prices/models.py), so nothing in the line needs escaping.
+    return (
+        f"{trade.symbol}\t{trade.timestamp_us}\t{trade.trade_id}\t{trade.price}\t{trade.quantity}"
+        f"\t{'t' if trade.buyer_is_maker else 'f'}\n"
+    )

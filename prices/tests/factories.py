@@ -1,0 +1,48 @@
+"""Trades for tests, with every value that a test does not name filled in."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from prices.binance.trades import Trade
+
+NOON = datetime(2026, 5, 29, 12, 0, tzinfo=UTC)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def microseconds(time: datetime) -> int:
+    return (time - _EPOCH) // timedelta(microseconds=1)
+
+
+def trade(
+    trade_id: int = 1,
+    price: str = "61928.31",
+    *,
+    symbol: str = "BTCUSDT",
+    at: datetime = NOON,
+    quantity: str = "0.5",
+    buyer_is_maker: bool = True,
+) -> Trade:
+    return Trade(symbol, microseconds(at), trade_id, Decimal(price), Decimal(quantity), buyer_is_maker)
+
+
+def event(**changes: Any) -> dict[str, Any]:
+    """A trade event as the exchange sends it; a value of None takes its key away."""
+    event = {
+        "e": "trade",
+        "E": 1672515782136,
+        "s": "BTCUSDT",
+        "t": 12345,
+        "p": "61928.31000000",
+        "q": "0.00024000",
+        "T": 1672515782135,
+        "m": True,
+        "M": True,
+    }
+    return {key: value for key, value in (event | changes).items() if value is not None}
+
+
+def frame(**changes: Any) -> bytes:
+    """A frame of the combined stream around event(**changes)."""
+    return json.dumps({"stream": "btcusdt@trade", "data": event(**changes)}).encode()

@@ -1,0 +1,44 @@
+"""What the tables should hold, computed from trades in plain Python, independently of the writer's SQL."""
+
+from collections import defaultdict
+
+from prices.binance.trades import Trade
+from prices.models import Candle, Price
+from prices.tests.factories import microseconds
+
+MINUTE_US = 60_000_000
+
+
+def stored_trades():
+    """Every row of `prices` as a Trade, in the order of the unique key."""
+    rows = Price.objects.order_by("symbol", "timestamp", "trade_id")
+    return [
+        Trade(row.symbol, microseconds(row.timestamp), row.trade_id, row.price, row.quantity, row.buyer_is_maker)
+        for row in rows
+    ]
+
+
+def expected_trades(trades):
+    """Each distinct trade once, in the same order."""
+    return sorted(set(trades))
+
+
+def stored_candles():
+    columns = ["open", "high", "low", "close", "volume", "trade_count", "first_trade_id", "last_trade_id"]
+    rows = Candle.objects.order_by("symbol", "minute").values_list("symbol", "minute", *columns)
+    return [(symbol, microseconds(minute), *values) for symbol, minute, *values in rows]
+
+
+def expected_candles(trades):
+    minutes = defaultdict(list)
+    for trade in set(trades):
+        minutes[trade.symbol, trade.timestamp_us // MINUTE_US * MINUTE_US].append(trade)
+    return [(*key, *roll_up(minutes[key])) for key in sorted(minutes)]
+
+
+def roll_up(trades):
+    by_id = sorted(trades, key=lambda trade: trade.trade_id)
+    prices = [trade.price for trade in by_id]
+    volume = sum(trade.quantity for trade in by_id)
+    ids = [trade.trade_id for trade in by_id]
+    return prices[0], max(prices), min(prices), prices[-1], volume, len(ids), ids[0], ids[-1]

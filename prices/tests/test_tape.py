@@ -1,0 +1,198 @@
+import random
+import threading
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+from django.db import connection, connections
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.django import TestCase
+
+from prices import tape
+from prices.binance.trades import Trade
+from prices.models import Candle, Price, Symbol
+from prices.tests.factories import NOON, microseconds, trade
+from prices.tests.oracle import expected_candles, expected_trades, stored_candles, stored_trades
+
+
+@pytest.mark.django_db
+def test_a_trade_is_stored_digit_for_digit_and_microsecond_for_microsecond():
+    given = trade(7, "0.00000001", quantity="92233720368.12345678", at=NOON + timedelta(microseconds=123457))
+
+    tape.store([given])
+
+    assert stored_trades() == [given]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("timestamp_us", [10**15, 1780081787834567, 2**52 + 1, 2**53 - 1])
+def test_any_time_survives_to_the_microsecond(timestamp_us):
+    tape.store([trade()._replace(timestamp_us=timestamp_us)])
+
+    assert microseconds(Price.objects.get().timestamp) == timestamp_us
+
+
+@pytest.mark.django_db
+def test_a_duplicate_costs_only_itself():
+    tape.store([trade(250)])
+
+    stored = tape.store([trade(trade_id) for trade_id in range(501)])
+
+    assert stored == tape.Stored(inserted=500, duplicates=1)
+    assert Price.objects.count() == 501
+
+
+@pytest.mark.django_db
+def test_trades_of_two_symbols_with_the_same_id_are_both_stored():
+    both = [trade(1, symbol="BTCUSDT"), trade(1, symbol="ETHUSDT")]
+
+    tape.store(both)
+
+    assert stored_trades() == both
+
+
+@pytest.mark.django_db
+def test_the_first_of_two_equal_keys_stays():
+    tape.store([trade(1, "100")])
+    tape.store([trade(1, "200")])
+
+    assert Price.objects.get().price == Decimal(100)
+    assert Candle.objects.get().high == Decimal(100)
+
+
+@pytest.mark.django_db
+def test_open_and_close_are_decided_by_trade_id():
+    tape.store([trade(2, "20"), trade(3, "30")])
+    tape.store([trade(4, "5"), trade(1, "10")])
+
+    candle = Candle.objects.get()
+
+    assert (candle.open, candle.high, candle.low, candle.close) == (10, 30, 5, 5)
+    assert (candle.first_trade_id, candle.last_trade_id, candle.trade_count) == (1, 4, 4)
+    assert candle.volume == 2
+
+
+@pytest.mark.django_db
+def test_minutes_begin_on_the_minute_and_before_1970_too():
+    moments = [NOON, NOON + timedelta(seconds=59, microseconds=999999), NOON + timedelta(minutes=1)]
+    old = datetime(1969, 12, 31, 23, 59, 59, 999999, tzinfo=UTC)
+
+    tape.store([trade(number, at=moment) for number, moment in enumerate([*moments, old])])
+
+    assert list(Candle.objects.order_by("minute").values_list("minute", "trade_count")) == [
+        (old.replace(second=0, microsecond=0), 1),
+        (NOON, 2),
+        (NOON + timedelta(minutes=1), 1),
+    ]
+
+
+@pytest.mark.django_db
+def test_nothing_is_stored_from_nothing():
+    assert tape.store([]) == tape.Stored(0, 0)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_batch_is_stored_whole_or_not_at_all():
+    too_large = trade(2)._replace(price=Decimal(10) ** 10)
+
+    with pytest.raises(Exception, match="numeric field overflow"):
+        tape.store([trade(1), too_large])
+
+    assert not Price.objects.exists()
+    assert not Candle.objects.exists()
+    assert tape.store([trade(1)]).inserted == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_connection_that_dies_is_told_from_a_mistake():
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        (pid,) = cursor.fetchone()
+    other = connection.copy()
+    with other.cursor() as cursor:
+        cursor.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
+    other.close()
+
+    with pytest.raises(Exception) as died:
+        tape.store([trade()])
+
+    assert tape.is_passing(died.value)
+    connection.close()
+    with pytest.raises(Exception) as mistake:
+        tape.store([trade()._replace(price=Decimal(10) ** 10)])
+    assert not tape.is_passing(mistake.value)
+
+
+@pytest.mark.django_db
+def test_adding_a_symbol_leaves_what_is_there_alone(symbols):
+    tape.add_symbols(["BTCUSDT", "SOLUSDT"], tracked=False)
+
+    assert dict(Symbol.objects.values_list("name", "tracked")) == {"BTCUSDT": True, "ETHUSDT": True, "SOLUSDT": False}
+
+
+def a_market(rng, size):
+    """Trades of two symbols: ids overlap, many share a microsecond, and minutes change among them."""
+    base = microseconds(NOON) + 59_000_000
+    return [
+        Trade(
+            rng.choice(["BTCUSDT", "ETHUSDT"]),
+            base + number // 5 * 200_000,
+            number,
+            Decimal(rng.randint(1, 10**6)).scaleb(-8),
+            Decimal(rng.randint(1, 10**6)).scaleb(-8),
+            rng.random() < 0.5,
+        )
+        for number in range(size)
+    ]
+
+
+class AnyArrivalOrderTest(TestCase):
+    @settings(max_examples=40, deadline=None)
+    @given(
+        seed=st.integers(0, 2**32),
+        size=st.integers(1, 60),
+        copies=st.integers(1, 3),
+        batch_size=st.integers(1, 40),
+    )
+    def test_any_order_any_batches_and_any_repeats_give_the_same_tables(self, seed, size, copies, batch_size):
+        rng = random.Random(seed)
+        trades = a_market(rng, size)
+        arriving = trades * copies
+        rng.shuffle(arriving)
+
+        inserted = sum(
+            tape.store(arriving[start : start + batch_size]).inserted for start in range(0, len(arriving), batch_size)
+        )
+
+        assert inserted == size
+        assert stored_trades() == expected_trades(trades)
+        assert stored_candles() == expected_candles(trades)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("seed", range(3))
+def test_two_writers_at_once_neither_deadlock_nor_count_twice(seed):
+    trades = a_market(random.Random(seed), 3000)
+    errors = []
+
+    def write(shuffle_seed):
+        arriving = trades.copy()
+        random.Random(shuffle_seed).shuffle(arriving)
+        try:
+            for start in range(0, len(arriving), 150):
+                tape.store(arriving[start : start + 150])
+        except Exception as error:
+            errors.append(error)
+        finally:
+            connections.close_all()
+
+    writers = [threading.Thread(target=write, args=[shuffle_seed]) for shuffle_seed in (1, 2, 3)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+
+    assert errors == []
+    assert stored_trades() == expected_trades(trades)
+    assert stored_candles() == expected_candles(trades)
