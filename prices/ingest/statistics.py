@@ -1,0 +1,21 @@
+"""What the ingester has done so far, in numbers. Each number is written by one thread and may be read by any."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Statistics:
+    """Totals since the start."""
+
+    # written by the reader
+    frames: int = 0
+    bad_frames: int = 0
+    delayed_trades: int = 0
+    connections: int = 0
+    connected: bool = False
+    # written by the writer
+    batches: int = 0
+    stored_trades: int = 0
+    duplicate_trades: int = 0
+    newest_trade_us: int = field(default=0)  # of the trades stored, in microseconds since 1970
+    database_retries: int = 0

@@ -1,0 +1,142 @@
+"""`manage.py stream_prices` follows symbols on the exchange and keeps every trade, until it is stopped.
+
+Arguments, signals, wiring and the loop; the work itself is done in `prices/ingest`.
+"""
+
+import logging
+import signal
+import sys
+import time
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError, InterfaceError, ProgrammingError, connection
+from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
+
+from prices import queries, tape
+from prices.binance.stream import MAX_SYMBOLS
+from prices.ingest.backoff import backoff_delays
+from prices.ingest.pipeline import Pipeline
+from prices.ingest.status import StatusReport
+from prices.models import is_symbol
+
+logger = logging.getLogger(__name__)
+
+POLL_INTERVAL_S = 0.2
+
+EPILOG = """\
+examples:
+  python manage.py stream_prices                            follow what the admin marks as tracked
+  python manage.py stream_prices --symbols BTCUSDT SOLUSDT  follow these, whatever is tracked
+
+settings, from the environment or .env (explained in .env.example):
+  BINANCE_WS_URL, DATABASE_URL, SYMBOLS
+"""
+
+
+class StopSignal:
+    """Becomes true at the first SIGTERM or SIGINT. The handler sets a flag and does nothing else."""
+
+    def __init__(self) -> None:
+        self._received = False
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._receive)
+
+    def _receive(self, *_: object) -> None:
+        self._received = True
+
+    def __bool__(self) -> bool:
+        return self._received
+
+    def sleep(self, seconds: float) -> None:
+        """Sleep, but not beyond a signal."""
+        wake_at = time.monotonic() + seconds
+        while not self._received and (remaining_s := wake_at - time.monotonic()) > 0:
+            time.sleep(min(POLL_INTERVAL_S, remaining_s))
+
+
+class Command(BaseCommand):
+    help = "Follow the tracked symbols on the exchange and keep every trade. Runs until Ctrl-C or SIGTERM."
+
+    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> Any:
+        kwargs |= {"epilog": EPILOG, "formatter_class": RawDescriptionHelpFormatter}
+        return super().create_parser(prog_name, subcommand, **kwargs)
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--symbols", nargs="+", metavar="SYMBOL", help="follow these instead of the tracked ones")
+
+    def handle(self, *_: Any, symbols: list[str] | None, **_options: Any) -> None:
+        stop = StopSignal()
+        base_url = _checked_url(settings.BINANCE_WS_URL)
+        wanted = _checked_symbols(symbols or [])
+        followed = _when_database_answers(lambda: _choose_symbols(wanted), stop)
+        if followed:
+            _stream(base_url, followed, stop)
+
+
+def _stream(base_url: str, symbols: list[str], stop: StopSignal) -> None:
+    connection.close()  # each thread has its own; this one asks nothing more
+    with _terminal_line() as show, Pipeline(base_url, symbols) as pipeline:
+        report = StatusReport(pipeline.statistics, pipeline.buffer, show)
+        while not stop:
+            pipeline.wait(POLL_INTERVAL_S)
+            report.tick()
+        logger.info("stopping")
+    logger.info("stopped, %s trades stored", f"{pipeline.statistics.stored_trades:,}")
+
+
+def _checked_url(url: str) -> str:
+    if not url.startswith(("ws://", "wss://")):
+        raise CommandError(f"BINANCE_WS_URL must begin with wss:// or ws://; it is {url!r}.")
+    return url
+
+
+def _checked_symbols(names: list[str]) -> list[str]:
+    symbols = sorted({name.upper() for name in names})
+    for symbol in symbols:
+        if not is_symbol(symbol):
+            raise CommandError(f"{symbol!r} is not a symbol. A symbol is 1 to 32 letters and digits, like BTCUSDT.")
+    return symbols
+
+
+def _choose_symbols(wanted: list[str]) -> list[str]:
+    tape.add_symbols(wanted, tracked=False)
+    symbols = wanted or queries.tracked_symbols()
+    if not symbols:
+        raise CommandError("No symbol is tracked. Add one in the admin, or name some: --symbols BTCUSDT ETHUSDT")
+    if len(symbols) > MAX_SYMBOLS:
+        raise CommandError(f"{len(symbols)} symbols are more than the {MAX_SYMBOLS} that one connection carries.")
+    return symbols
+
+
+def _when_database_answers(ask: Callable[[], list[str]], stop: StopSignal) -> list[str]:
+    """Wait for a database that is still starting; empty when stopped meanwhile."""
+    for delay_s in backoff_delays(longest_s=5.0):
+        try:
+            return ask()
+        except ProgrammingError as error:
+            raise CommandError(f"{error}The database is not ready. Run: python manage.py migrate") from error
+        except (DatabaseError, InterfaceError) as error:
+            if not tape.is_passing(error):
+                raise
+            connection.close()
+            logger.warning("waiting for the database: %s", str(error).strip())
+        stop.sleep(delay_s)
+        if stop:
+            break
+    return []
+
+
+@contextmanager
+def _terminal_line() -> Iterator[Callable[[str], None] | None]:
+    """A line at the bottom of the terminal, under the log lines; None where the output is not a terminal."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    with logging_redirect_tqdm(), tqdm(bar_format="{desc}", leave=False) as line:
+        yield line.set_description_str
