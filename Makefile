@@ -1,0 +1,72 @@
+# make run, make demo, make test. Windows: README.md has the same as plain commands.
+
+PYTHON ?= python3
+HOST ?= 127.0.0.1
+PORT ?= 8000
+EXCHANGE_PORT ?= 9443
+
+BIN := .venv/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)# for the commands in the Procfiles
+export GRANIAN_HOST := $(HOST)
+export GRANIAN_PORT := $(PORT)
+export PYTHONUNBUFFERED := 1
+
+.PHONY: help run demo test install install-dev clean
+
+help:
+	@echo "make run    the tracker on Binance's trades: web server and ingester, page on http://$(HOST):$(PORT)/"
+	@echo "make demo   the same against a local exchange, for a machine that can't reach Binance"
+	@echo "make test   every check: format, lint, types, migrations, tests"
+	@echo
+	@echo "make run PORT=8080 takes another port, make run PYTHON=python3.12 another Python (3.11 or newer)."
+
+run: install
+	$(BIN)/python manage.py migrate --verbosity 0
+	@echo
+	@echo "  The page: http://$(HOST):$(PORT)/      Ctrl-C stops everything."
+	@echo
+	$(BIN)/honcho --no-colour --env /dev/null --procfile Procfile start
+
+# A database and an exchange of its own: made-up trades never mix with real ones.
+demo: export VAR_DIR := $(CURDIR)/var/demo
+demo: export DATABASE_URL :=
+demo: export SYMBOLS := BTCUSDT,ETHUSDT
+demo: export BINANCE_WS_URL := ws://127.0.0.1:$(EXCHANGE_PORT)
+demo: export BINANCE_REST_URL := http://127.0.0.1:$(EXCHANGE_PORT)
+demo: export EXCHANGE_PORT := $(EXCHANGE_PORT)
+demo: install
+	$(BIN)/python manage.py migrate --verbosity 0
+	@echo
+	@echo "  The page: http://$(HOST):$(PORT)/      Made-up trades. Ctrl-C stops everything."
+	@echo
+	$(BIN)/honcho --no-colour --env /dev/null --procfile Procfile.demo start
+
+test: install-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy .
+	DJANGO_SETTINGS_MODULE=tracker.settings_for_tests $(BIN)/python manage.py check
+	DJANGO_SETTINGS_MODULE=tracker.settings_for_tests $(BIN)/python manage.py makemigrations --check --dry-run
+	$(BIN)/pytest
+
+install: .venv/installed
+
+install-dev: .venv/installed-dev
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Python 3.11 or newer is needed: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv .venv
+
+.venv/installed: .venv/bin/python requirements.txt
+	@echo "Installing into .venv (a minute or two, once) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.txt
+	@touch $@
+
+.venv/installed-dev: .venv/bin/python requirements.txt requirements-dev.txt
+	@echo "Installing into .venv (a minute or two, once) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements-dev.txt
+	@touch $@ .venv/installed
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
