@@ -1,4 +1,4 @@
-"""The four tables. `prices/tape.py` alone writes trades, candles and gaps; `prices/queries.py` alone reads for answers.
+"""The tables. `prices/tape.py` alone writes trades, candles and gaps; `prices/queries.py` alone reads for answers.
 
 Symbol names are stored in collation "C": byte order is the same on every machine and outlives upgrades of its locales.
 """
@@ -99,6 +99,8 @@ class Gap(models.Model):
     found_at = models.DateTimeField(db_default=Now())
     closed_at = models.DateTimeField(null=True, blank=True)
     outcome = models.TextField(null=True, blank=True, choices=Outcome.choices)
+    fetched_through_id = models.BigIntegerField(null=True, blank=True, help_text="Healing goes on after this id.")
+    unavailable_trades = models.PositiveBigIntegerField(default=0, db_default=0)
     attempts = models.PositiveIntegerField(default=0, db_default=0)
     last_error = models.TextField(default="", db_default="", blank=True)
 
@@ -106,7 +108,10 @@ class Gap(models.Model):
         db_table = "gaps"
         ordering = ["-found_at"]
         constraints = [
-            models.UniqueConstraint(fields=["symbol", "first_missing_id"], name="gaps_symbol_first_missing_id"),
+            # Two ingesters that find the same gap at once record it once.
+            models.UniqueConstraint(
+                fields=["symbol", "first_missing_id"], condition=Q(closed_at__isnull=True), name="gaps_open_once"
+            ),
             models.CheckConstraint(
                 condition=Q(first_missing_id__lte=F("last_missing_id")), name="gaps_first_not_after_last"
             ),
@@ -119,3 +124,38 @@ class Gap(models.Model):
 
     def __str__(self) -> str:
         return f"{self.symbol} {self.first_missing_id}-{self.last_missing_id}"
+
+    @property
+    def ids(self) -> tuple[int, int]:
+        return self.first_missing_id, self.last_missing_id
+
+    @property
+    def size(self) -> int:
+        return self.last_missing_id - self.first_missing_id + 1
+
+    @property
+    def next_id(self) -> int:
+        """Where healing goes on."""
+        return self.first_missing_id if self.fetched_through_id is None else self.fetched_through_id + 1
+
+    @property
+    def remaining(self) -> int:
+        """How many ids are still to be fetched."""
+        return 0 if self.closed_at else self.last_missing_id - self.next_id + 1
+
+
+class Ingester(models.Model):
+    """A running `stream_prices`, by its heartbeat: PostgreSQL is all that the web shares with it."""
+
+    name = models.TextField(primary_key=True, help_text="host:process")
+    started_at = models.DateTimeField()
+    beat_at = models.DateTimeField()
+    connected = models.BooleanField(help_text="At least one connection to the exchange is up.")
+    heals = models.BooleanField(help_text="It is the one that heals: of several ingesters only one does at a time.")
+
+    class Meta:
+        db_table = "ingesters"
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name

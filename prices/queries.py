@@ -100,6 +100,14 @@ def last_whole_minute(symbol: str, now: datetime) -> datetime | None:
     return rows[0][0] if rows else None
 
 
+def newest_trade_id(symbol: str) -> int | None:
+    """The id of the newest stored trade; None when there is none."""
+    rows = _fetch_all(
+        "SELECT last_trade_id FROM candles WHERE symbol = %(symbol)s ORDER BY minute DESC LIMIT 1", {"symbol": symbol}
+    )
+    return rows[0][0] if rows else None
+
+
 def _fetch_all(sql: str, parameters: dict[str, Any] | None = None) -> Sequence[tuple[Any, ...]]:
     """Run one query; once more on a new connection when the kept one died (the database was restarted)."""
     kept = connection.connection is not None and not connection.in_atomic_block

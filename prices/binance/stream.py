@@ -1,7 +1,7 @@
 """One WebSocket connection to the exchange. In: symbols to follow. Out: frames as bytes, in the order they came.
 
 It belongs to one thread: nothing else reads, writes or closes its socket. It never parses a frame and never reconnects:
-whatever ends the connection is raised as ConnectionLost, for `prices/ingest/reader.py` to begin anew.
+whatever ends the connection is raised as ConnectionLost, for `prices/ingest/connections.py` to begin anew.
 """
 
 import time
@@ -22,8 +22,7 @@ SILENCE_LIMIT_S = 30.0
 SECONDS_BETWEEN_MESSAGES = 0.3
 # Hundreds of names in one SUBSCRIBE were once dropped in silence: https://github.com/altangent/ccxws/issues/161
 STREAMS_PER_MESSAGE = 100
-# 1024 streams fit on one connection.
-MAX_SYMBOLS = 1024
+STREAMS_PER_CONNECTION = 1024
 
 _BLOCKED_REGION = 451
 
@@ -47,6 +46,8 @@ class Stream:
         self._clock = clock
         self._sleep = sleep
         self._messages_sent = 0
+        self._unanswered: set[int] = set()
+        self._may_send_at = 0.0
         try:
             self._socket = connect(
                 f"{base_url}/stream?timeUnit=MICROSECOND",
@@ -61,7 +62,17 @@ class Stream:
 
     def subscribe(self, symbols: Iterable[str]) -> None:
         """Ask for the trades of `symbols`. An unknown one is accepted by the exchange, and stays silent."""
-        self._send_in_chunks("SUBSCRIBE", [f"{symbol.lower()}@trade" for symbol in symbols])
+        self._send_in_chunks("SUBSCRIBE", symbols)
+
+    def unsubscribe(self, symbols: Iterable[str]) -> None:
+        """Ask for no more trades of `symbols`; some may still be under way."""
+        self._send_in_chunks("UNSUBSCRIBE", symbols)
+
+    def note_reply(self, reply: dict[str, Any]) -> bool:
+        """Take a control reply that receive() brought; True when all that was asked for is granted now."""
+        if reply.get("result", "an error") is None:
+            self._unanswered.discard(reply.get("id", 0))
+        return not self._unanswered
 
     def receive(self) -> bytes | None:
         """Return the next data frame; None when there was none for a moment, or one about the connection only.
@@ -88,21 +99,23 @@ class Stream:
     def close(self) -> None:
         """Say goodbye, briefly."""
         self._socket.close(timeout=1)
+        self._socket.shutdown()  # close() does nothing for a connection that the other side has closed
 
-    def _send_in_chunks(self, method: str, streams: Sequence[str]) -> None:
+    def _send_in_chunks(self, method: str, symbols: Iterable[str]) -> None:
+        streams = [f"{symbol.lower()}@trade" for symbol in sorted(symbols)]
         for start in range(0, len(streams), STREAMS_PER_MESSAGE):
-            if self._messages_sent:
-                self._sleep(SECONDS_BETWEEN_MESSAGES)
-            self._messages_sent += 1
-            message = {
-                "method": method,
-                "params": streams[start : start + STREAMS_PER_MESSAGE],
-                "id": self._messages_sent,
-            }
-            try:
-                self._socket.send(orjson.dumps(message).decode())
-            except (OSError, websocket.WebSocketException) as error:
-                raise ConnectionLost(_say_why(error)) from error
+            self._send(method, streams[start : start + STREAMS_PER_MESSAGE])
+
+    def _send(self, method: str, parameters: Sequence[str]) -> None:
+        self._sleep(max(0.0, self._may_send_at - self._clock()))
+        self._messages_sent += 1
+        self._unanswered.add(self._messages_sent)
+        message = orjson.dumps({"method": method, "params": parameters, "id": self._messages_sent})
+        try:
+            self._socket.send(message.decode())
+        except (OSError, websocket.WebSocketException) as error:
+            raise ConnectionLost(_say_why(error)) from error
+        self._may_send_at = self._clock() + SECONDS_BETWEEN_MESSAGES
 
 
 def _say_why(error: Exception) -> str:

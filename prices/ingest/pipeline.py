@@ -1,7 +1,8 @@
 """Wires the threads of the ingester together, watches over them and stops them in order.
 
-Reader (socket -> buffer) and writer (buffer -> tape) run until someone asks them to stop, or until one of them dies of
-something nobody expected: then all stop, and the error is raised here for the process to end with.
+Connections (socket -> buffer), writer (buffer -> tape), healer (gaps -> tape) and heartbeat run until someone asks them
+to stop, or until one of them dies of something nobody expected: then all stop, and the error is raised here for the
+process to end with. Never a process that is half alive.
 """
 
 import logging
@@ -11,8 +12,15 @@ from collections.abc import Callable, Collection
 from types import TracebackType
 from typing import Self
 
+from django.db import DatabaseError, InterfaceError, connection
+
+from prices import tape
+from prices.binance.rest import RestClient
 from prices.ingest.buffer import Buffer
-from prices.ingest.reader import Reader
+from prices.ingest.connections import LONGEST_LIFE_S, Connections
+from prices.ingest.healer import CHECK_INTERVAL_S, Healer
+from prices.ingest.heartbeat import keep_in_touch
+from prices.ingest.silence import SilenceWatch
 from prices.ingest.statistics import Statistics
 from prices.ingest.writer import write_trades
 
@@ -20,28 +28,47 @@ logger = logging.getLogger(__name__)
 
 # Together they stay below the 5 s in which a stopped ingester is gone.
 STOP_READING_WITHIN_S = 1.5
-FLUSH_WITHIN_S = 2.5
+FLUSH_WITHIN_S = 2.0
+REST_WITHIN_S = 0.5
 
 
 class Pipeline:
     """A context manager: entering starts the threads, leaving stops them and flushes what was read."""
 
-    def __init__(self, base_url: str, symbols: Collection[str], buffer: Buffer | None = None) -> None:
+    def __init__(
+        self,
+        ws_url: str,
+        rest_url: str,
+        symbols: Collection[str],
+        *,
+        follow_tracked: bool = False,
+        longest_connection_s: float = LONGEST_LIFE_S,
+        buffer: Buffer | None = None,
+    ) -> None:
+        """Follow `symbols`; with `follow_tracked`, whatever is tracked from the first heartbeat on."""
         self.statistics = Statistics()
         self.buffer = buffer or Buffer()
         self._failure: BaseException | None = None
         self._failed = threading.Event()
-        self._stop_reading = threading.Event()
+        self._stop = threading.Event()
         self._give_up_writing = threading.Event()
-        reader = Reader(base_url, symbols, self.buffer, self.statistics, self._stop_reading)
-        self._reader = self._make_thread("reader", reader.run)
+        self._connections = Connections(
+            ws_url, symbols, self.buffer, self.statistics, longest_life_s=longest_connection_s
+        )
+        self._client = RestClient(rest_url)
+        follow = self._connections.follow if follow_tracked else None
+        self._reader = self._make_thread("connections", lambda: self._connections.run(self._stop))
         self._writer = self._make_thread(
             "writer", lambda: write_trades(self.buffer, self.statistics, self._give_up_writing)
         )
+        self._others = [
+            self._make_thread("healer", self._keep_whole),
+            self._make_thread("heartbeat", lambda: keep_in_touch(self.statistics, follow, self._stop)),
+        ]
 
     def __enter__(self) -> Self:
-        self._writer.start()
-        self._reader.start()
+        for thread in (self._writer, self._reader, *self._others):
+            thread.start()
         return self
 
     def wait(self, seconds: float) -> None:
@@ -54,17 +81,38 @@ class Pipeline:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Stop reading, flush, close. Raises what a thread died of meanwhile."""
-        self._stop_reading.set()
+        self._stop.set()
         self._reader.join(STOP_READING_WITHIN_S)
         self.buffer.close()
-        began_at = time.monotonic()
-        self._writer.join(FLUSH_WITHIN_S / 2)
+        self._writer.join(FLUSH_WITHIN_S)
         self._give_up_writing.set()
-        self._writer.join(max(0.0, FLUSH_WITHIN_S - (time.monotonic() - began_at)))
+        rest_at = time.monotonic() + REST_WITHIN_S
+        for thread in (self._writer, *self._others):
+            thread.join(max(0.0, rest_at - time.monotonic()))
         if self._writer.is_alive():
             logger.warning("stopped while the database was still taking the last trades")
         if error is None and self._failure is not None:
             raise self._failure
+
+    def _keep_whole(self) -> None:
+        """The healer's thread: it alone talks to the exchange's REST interface."""
+        healer = Healer(self._client, self.statistics)
+        silence = SilenceWatch(self._client, self._connections)
+        try:
+            while not self._stop.is_set():
+                try:
+                    silence.step()
+                    wait_s = healer.step(self._connections.symbols)
+                except (DatabaseError, InterfaceError) as error:
+                    if not tape.is_passing(error):
+                        raise
+                    connection.close()
+                    healer.forget_the_lead()
+                    wait_s = CHECK_INTERVAL_S
+                self._stop.wait(wait_s)
+        finally:
+            self._client.close()
+            connection.close()
 
     def _make_thread(self, name: str, work: Callable[[], None]) -> threading.Thread:
         def guarded() -> None:

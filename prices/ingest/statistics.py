@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 class Statistics:
     """Totals since the start."""
 
-    # written by the reader
+    # written by the thread that tends the connections
     frames: int = 0
+    bytes: int = 0
     bad_frames: int = 0
     delayed_trades: int = 0
     connections: int = 0
@@ -19,3 +20,8 @@ class Statistics:
     duplicate_trades: int = 0
     newest_trade_us: int = field(default=0)  # of the trades stored, in microseconds since 1970
     database_retries: int = 0
+    # written by the healer
+    heals: bool = False
+    open_gaps: int = 0
+    missing_trades: int = 0
+    healed_trades: int = 0

@@ -1,12 +1,22 @@
 """What the tables should hold, computed from trades in plain Python, independently of the writer's SQL."""
 
 from collections import defaultdict
+from decimal import Decimal
 
 from prices.binance.trades import Trade
 from prices.models import Candle, Price
 from prices.tests.factories import microseconds
 
 MINUTE_US = 60_000_000
+
+
+def traded(exchange, *symbols):
+    """Everything the simulated exchange has traded, as the product's trades."""
+    return [
+        Trade(t.symbol, t.timestamp_us, t.trade_id, Decimal(t.price), Decimal(t.quantity), t.buyer_is_maker)
+        for symbol in symbols or exchange.tape.symbols
+        for t in exchange.tape.trades(symbol)
+    ]
 
 
 def stored_trades():
@@ -42,3 +52,9 @@ def roll_up(trades):
     volume = sum(trade.quantity for trade in by_id)
     ids = [trade.trade_id for trade in by_id]
     return prices[0], max(prices), min(prices), prices[-1], volume, len(ids), ids[0], ids[-1]
+
+
+def assert_the_tape_equals(trades):
+    """`prices` holds exactly these trades, and `candles` what they roll up to."""
+    assert stored_trades() == expected_trades(trades)
+    assert stored_candles() == expected_candles(trades)

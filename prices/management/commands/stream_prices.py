@@ -19,7 +19,6 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from prices import queries, tape
-from prices.binance.stream import MAX_SYMBOLS
 from prices.ingest.backoff import backoff_delays
 from prices.ingest.pipeline import Pipeline
 from prices.ingest.status import StatusReport
@@ -35,7 +34,7 @@ examples:
   python manage.py stream_prices --symbols BTCUSDT SOLUSDT  follow these, whatever is tracked
 
 settings, from the environment or .env (explained in .env.example):
-  BINANCE_WS_URL, DATABASE_URL, SYMBOLS
+  BINANCE_WS_URL, BINANCE_REST_URL, DATABASE_URL, SYMBOLS
 """
 
 
@@ -72,16 +71,18 @@ class Command(BaseCommand):
 
     def handle(self, *_: Any, symbols: list[str] | None, **_options: Any) -> None:
         stop = StopSignal()
-        base_url = _checked_url(settings.BINANCE_WS_URL)
+        ws_url = _checked_url("BINANCE_WS_URL", "wss://", "ws://")
+        rest_url = _checked_url("BINANCE_REST_URL", "https://", "http://")
         wanted = _checked_symbols(symbols or [])
         followed = _when_database_answers(lambda: _choose_symbols(wanted), stop)
-        if followed:
-            _stream(base_url, followed, stop)
+        if stop:
+            return
+        connection.close()  # each thread has its own; this one asks nothing more
+        _stream(Pipeline(ws_url, rest_url, followed, follow_tracked=not wanted), stop)
 
 
-def _stream(base_url: str, symbols: list[str], stop: StopSignal) -> None:
-    connection.close()  # each thread has its own; this one asks nothing more
-    with _terminal_line() as show, Pipeline(base_url, symbols) as pipeline:
+def _stream(pipeline: Pipeline, stop: StopSignal) -> None:
+    with _terminal_line() as show, pipeline:
         report = StatusReport(pipeline.statistics, pipeline.buffer, show)
         while not stop:
             pipeline.wait(POLL_INTERVAL_S)
@@ -90,9 +91,10 @@ def _stream(base_url: str, symbols: list[str], stop: StopSignal) -> None:
     logger.info("stopped, %s trades stored", f"{pipeline.statistics.stored_trades:,}")
 
 
-def _checked_url(url: str) -> str:
-    if not url.startswith(("ws://", "wss://")):
-        raise CommandError(f"BINANCE_WS_URL must begin with wss:// or ws://; it is {url!r}.")
+def _checked_url(setting: str, *schemes: str) -> str:
+    url: str = getattr(settings, setting)
+    if not url.startswith(schemes):
+        raise CommandError(f"{setting} must begin with {' or '.join(schemes)}; it is {url!r}.")
     return url
 
 
@@ -109,8 +111,6 @@ def _choose_symbols(wanted: list[str]) -> list[str]:
     symbols = wanted or queries.tracked_symbols()
     if not symbols:
         raise CommandError("No symbol is tracked. Add one in the admin, or name some: --symbols BTCUSDT ETHUSDT")
-    if len(symbols) > MAX_SYMBOLS:
-        raise CommandError(f"{len(symbols)} symbols are more than the {MAX_SYMBOLS} that one connection carries.")
     return symbols
 
 

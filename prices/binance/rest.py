@@ -1,0 +1,158 @@
+"""The exchange's REST interface, as far as healing needs it. In: a symbol and ids. Out: the stream's own trades again.
+
+One object belongs to one thread and keeps to the exchange's limits by itself: it tells how long to wait before the next
+call, and refuses to call earlier. https://github.com/binance/binance-spot-api-docs/blob/master/rest-api.md
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import orjson
+import urllib3
+
+from prices.binance.trades import BadFrame, Trade, make_trade
+
+logger = logging.getLogger(__name__)
+
+# The exchange allows a weight of 6,000 a minute and address; half of it leaves room for whatever else runs here.
+WEIGHT_BUDGET = 3000
+# https://github.com/binance/binance-spot-api-docs/blob/master/rest-api.md#old-trade-lookup
+WEIGHT_OF_TRADES = 25
+PAGE_TRADES = 1000
+
+CONNECT_TIMEOUT_S = 5.0
+# The exchange gives up on a request after 10 s.
+READ_TIMEOUT_S = 15.0
+BLOCKED_REGION_WAIT_S = 600.0
+DEFAULT_RETRY_AFTER_S = 60.0
+
+
+class ExchangeRefused(Exception):
+    """A call failed; the text says why.
+
+    `wait_s`: no call may follow earlier; None: back off as after any fault. `about_the_request`: the exchange itself is
+    well, and another request may succeed.
+    """
+
+    def __init__(self, message: str, wait_s: float | None = None, *, about_the_request: bool = False) -> None:
+        super().__init__(message)
+        self.wait_s = wait_s
+        self.about_the_request = about_the_request
+
+
+class RestClient:
+    """Fetches trades by id, within the weight budget."""
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        weight_budget: int = WEIGHT_BUDGET,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._base_url = base_url
+        self.weight_budget = weight_budget
+        self._clock = clock
+        self._not_before = 0.0
+        self._pool = urllib3.PoolManager(
+            num_pools=1,
+            maxsize=1,
+            retries=False,
+            timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=READ_TIMEOUT_S),
+            headers={"X-MBX-TIME-UNIT": "MICROSECOND"},
+        )
+        self.used_weight = 0
+
+    def seconds_to_wait(self) -> float:
+        """How long no call may be made yet; 0 when one may."""
+        return max(0.0, self._not_before - self._clock())
+
+    def historical_trades(self, symbol: str, from_id: int, limit: int = PAGE_TRADES) -> list[Trade]:
+        """Up to `limit` (at most 1,000) trades from `from_id` on, oldest first, without those the exchange lacks.
+
+        Raises ExchangeRefused.
+        """
+        return self._get_trades("historicalTrades", {"symbol": symbol, "fromId": from_id, "limit": limit})
+
+    def newest_trade(self, symbol: str) -> Trade | None:
+        """The newest trade of a symbol; None when there is none. Raises ExchangeRefused."""
+        trades = self._get_trades("trades", {"symbol": symbol, "limit": 1})
+        return trades[-1] if trades else None
+
+    def close(self) -> None:
+        """Close the connection that is kept."""
+        self._pool.clear()
+
+    def _get_trades(self, endpoint: str, parameters: dict[str, Any]) -> list[Trade]:
+        rows = self._get(endpoint, parameters)
+        if not isinstance(rows, list):
+            raise ExchangeRefused(f"{endpoint} did not answer with a list")
+        trades = []
+        for row in rows:
+            try:
+                trades.append(_parse_row(parameters["symbol"], row))
+            except (BadFrame, KeyError, TypeError) as error:
+                logger.warning("%s answered with a row that is not a trade, skipped: %s", endpoint, error)
+        return trades
+
+    def _get(self, endpoint: str, parameters: dict[str, Any]) -> Any:
+        if (wait_s := self.seconds_to_wait()) > 0:
+            raise ExchangeRefused("called too early", wait_s)
+        try:
+            response = self._pool.request("GET", f"{self._base_url}/api/v3/{endpoint}", fields=parameters)
+        except urllib3.exceptions.HTTPError as error:
+            raise ExchangeRefused(f"{endpoint} got no answer: {error}") from error
+        self._note_used_weight(response)
+        if response.status != 200:
+            raise self._refusal(endpoint, response)
+        try:
+            return orjson.loads(response.data)
+        except orjson.JSONDecodeError as error:
+            raise ExchangeRefused(f"{endpoint} did not answer with JSON") from error
+
+    def _note_used_weight(self, response: urllib3.BaseHTTPResponse) -> None:
+        """Hold back until the exchange's minute is over when the next call would go over the budget."""
+        used = response.headers.get("X-MBX-USED-WEIGHT-1M", "")
+        if not used.isdecimal():
+            return
+        self.used_weight = int(used)
+        if self.used_weight + WEIGHT_OF_TRADES > self.weight_budget:
+            self._not_before = self._clock() + _seconds_left_in_minute(response.headers.get("Date"))
+
+    def _refusal(self, endpoint: str, response: urllib3.BaseHTTPResponse) -> ExchangeRefused:
+        status = response.status
+        if status in {429, 418}:
+            wait_s = _retry_after(response.headers.get("Retry-After"))
+            self._not_before = self._clock() + wait_s
+            what = "asked us to slow down" if status == 429 else "has banned this address for now"
+            return ExchangeRefused(f"the exchange {what} (HTTP {status}); next call in {wait_s:.0f} s", wait_s)
+        if status == 451:
+            self._not_before = self._clock() + BLOCKED_REGION_WAIT_S
+            return ExchangeRefused(
+                "the exchange does not serve this region (HTTP 451), so nothing can be healed from here; "
+                "set BINANCE_REST_URL to an address that works",
+                BLOCKED_REGION_WAIT_S,
+            )
+        body = response.data[:200].decode(errors="replace")
+        return ExchangeRefused(f"{endpoint} answered HTTP {status}: {body}", about_the_request=status in {400, 404})
+
+
+def _parse_row(symbol: str, row: dict[str, Any]) -> Trade:
+    """{"id":28457,"price":"4.00000100","qty":"12.00000000","quoteQty":"48.0","time":1499865549590,"isBuyerMaker":true}"""
+    return make_trade(symbol, row["time"], row["id"], row["price"], row["qty"], row["isBuyerMaker"], symbols=(symbol,))
+
+
+def _retry_after(header: str | None) -> float:
+    """Seconds to stay silent. https://github.com/binance/binance-spot-api-docs/blob/master/rest-api.md#ip-limits"""
+    return float(header) if header and header.isdecimal() else DEFAULT_RETRY_AFTER_S
+
+
+def _seconds_left_in_minute(date: str | None) -> float:
+    """Until the exchange's own next minute, when its count of used weight begins anew."""
+    try:
+        return 60.0 - parsedate_to_datetime(date or "").second
+    except ValueError:
+        return DEFAULT_RETRY_AFTER_S

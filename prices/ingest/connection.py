@@ -1,0 +1,156 @@
+"""The thread that reads one connection. In: frames of one `Stream`. Out: trades into the buffer.
+
+It blocks on its socket and on the bounded buffer, and on nothing else. It ends when the connection is lost or as asked
+to; `prices/ingest/connections.py` decides what comes next. A frame that is not a trade is counted and skipped.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from prices.binance.stream import ConnectionLost, Stream
+from prices.binance.trades import BadFrame, Control, parse_frame
+from prices.ingest.bad_frames import BadFrameLog
+from prices.ingest.buffer import Buffer
+
+logger = logging.getLogger(__name__)
+
+DELAYED_AFTER_US = 5_000_000
+# A subscription was granted and nothing is traded: the connection counts as delivering all the same.
+QUIET_GRACE_S = 5.0
+
+
+@dataclass
+class Counts:
+    """What came over one connection."""
+
+    frames: int = 0
+    bytes: int = 0
+    bad_frames: int = 0
+    delayed_trades: int = 0
+
+    def __add__(self, other: "Counts") -> "Counts":
+        return Counts(
+            self.frames + other.frames,
+            self.bytes + other.bytes,
+            self.bad_frames + other.bad_frames,
+            self.delayed_trades + other.delayed_trades,
+        )
+
+
+class Connection:
+    """A thread and what others may know of it: each attribute is written by the thread and read by anyone."""
+
+    def __init__(
+        self,
+        base_url: str,
+        symbols: Iterable[str],
+        buffer: Buffer,
+        bad_frames: BadFrameLog,
+        open_stream: Callable[[str], Stream] = Stream,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._base_url = base_url
+        self._wanted = frozenset(symbols)
+        self._buffer = buffer
+        self._bad_frames = bad_frames
+        self._open_stream = open_stream
+        self._clock = clock
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="connection", daemon=True)
+        self._granted_at: float | None = None
+        self.counts = Counts()
+        self.began_at = clock()
+        self.last_trade_at: dict[str, float] = {}
+        self.must_be_replaced: str = ""  # why
+        self.loss: ConnectionLost | None = None
+        self.failure: BaseException | None = None
+
+    @property
+    def has_ended(self) -> bool:
+        return not self._thread.is_alive()
+
+    @property
+    def is_subscribed(self) -> bool:
+        """The exchange has granted the subscription: from here on nothing is missed."""
+        return self._granted_at is not None
+
+    @property
+    def delivers(self) -> bool:
+        """Trades come in, or could have for a while."""
+        return self._granted_at is not None and (
+            bool(self.last_trade_at) or self._clock() - self._granted_at > QUIET_GRACE_S
+        )
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def follow(self, symbols: Iterable[str]) -> None:
+        """Change what is followed, without a reconnect."""
+        self._wanted = frozenset(symbols)
+
+    def replace_because(self, reason: str) -> None:
+        """Have another connection take over from this one."""
+        self.must_be_replaced = self.must_be_replaced or reason
+
+    def stop(self) -> None:
+        """Ask the thread to end; it does within a second, unless it is just connecting."""
+        self._stop.set()
+
+    def join(self, timeout_s: float) -> None:
+        self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        try:
+            stream = self._open_stream(self._base_url)
+            try:
+                self._read(stream)
+            finally:
+                stream.close()
+        except ConnectionLost as lost:
+            self.loss = lost
+        except BaseException as error:  # noqa: BLE001  Connections raises it in its own thread
+            self.failure = error
+
+    def _read(self, stream: Stream) -> None:
+        subscribed = self._wanted
+        ever_subscribed = subscribed
+        stream.subscribe(subscribed)
+        while not self._stop.is_set():
+            frame = stream.receive()
+            if frame is not None:
+                self._pass_on(frame, ever_subscribed, stream)
+            if self._wanted is not subscribed:
+                wanted = self._wanted
+                ever_subscribed |= wanted
+                stream.unsubscribe(subscribed - wanted)
+                stream.subscribe(wanted - subscribed)
+                subscribed = wanted
+
+    def _pass_on(self, frame: bytes, symbols: frozenset[str], stream: Stream) -> None:
+        self.counts.frames += 1
+        self.counts.bytes += len(frame)
+        try:
+            message = parse_frame(frame, symbols)
+        except BadFrame as bad:
+            self.counts.bad_frames += 1
+            self._bad_frames.report(frame, str(bad))
+            return
+        if isinstance(message, Control):
+            self._obey(message, stream)
+            return
+        if time.time_ns() // 1000 - message.timestamp_us > DELAYED_AFTER_US:
+            self.counts.delayed_trades += 1
+        self.last_trade_at[message.symbol] = self._clock()
+        self._buffer.put(message)
+
+    def _obey(self, control: Control, stream: Stream) -> None:
+        message = control.message
+        if message.get("e") == "serverShutdown":
+            self.replace_because("the exchange is about to shut this server down")
+        elif message.get("result", "an error") is not None:
+            logger.warning("the exchange refused a request: %s", message)
+        elif stream.note_reply(message) and self._granted_at is None:
+            self._granted_at = self._clock()

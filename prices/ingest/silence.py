@@ -1,0 +1,59 @@
+"""Notices a symbol that is silent while its connection lives. In: how long nothing came. Out: a replaced connection.
+
+Silence may be true (nothing is traded) or a stall, and only the exchange can tell: when its newest trade is ahead of
+the tape, that trade is stored, so that the hole before it is found and healed, and the connection is replaced.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+
+from prices import queries, tape
+from prices.binance.rest import ExchangeRefused, RestClient
+from prices.ingest.connections import Connections
+
+logger = logging.getLogger(__name__)
+
+SUSPICIOUS_AFTER_S = 30.0
+# A symbol that is just quiet is asked about more and more rarely.
+RARELY_S = 3600.0
+
+
+class SilenceWatch:
+    """Asks the exchange about one silent symbol at a time."""
+
+    def __init__(
+        self,
+        client: RestClient,
+        connections: Connections,
+        clock: Callable[[], float] = time.monotonic,
+        suspicious_after_s: float = SUSPICIOUS_AFTER_S,
+    ) -> None:
+        self._client = client
+        self._connections = connections
+        self._clock = clock
+        self._suspicious_after_s = suspicious_after_s
+        self._patience_s: dict[str, float] = {}
+
+    def step(self) -> None:
+        """Ask about the first symbol that has been silent for too long. Raises django.db.Error."""
+        for symbol in self._connections.symbols:
+            silent_s = self._connections.silent_for_s(symbol)
+            patience_s = self._patience_s.get(symbol, self._suspicious_after_s)
+            if silent_s < self._suspicious_after_s:
+                self._patience_s.pop(symbol, None)
+            elif silent_s >= patience_s and not self._client.seconds_to_wait():
+                self._patience_s[symbol] = min(2 * silent_s, silent_s + RARELY_S)
+                self._ask(symbol, silent_s)
+                return
+
+    def _ask(self, symbol: str, silent_s: float) -> None:
+        try:
+            newest = self._client.newest_trade(symbol)
+        except ExchangeRefused as refused:
+            logger.warning("%s is silent for %.0f s, and the exchange can't say why: %s", symbol, silent_s, refused)
+            return
+        if newest is None or newest.trade_id <= (queries.newest_trade_id(symbol) or 0):
+            return
+        tape.store([newest])
+        self._connections.replace(symbol, f"{symbol} was silent for {silent_s:.0f} s while it was traded")
