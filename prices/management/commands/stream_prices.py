@@ -10,7 +10,7 @@ import time
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Self
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
@@ -27,6 +27,7 @@ from prices.models import is_symbol
 logger = logging.getLogger(__name__)
 
 POLL_INTERVAL_S = 0.2
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 EPILOG = """\
 examples:
@@ -43,8 +44,14 @@ class StopSignal:
 
     def __init__(self) -> None:
         self._received = False
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._receive)
+
+    def __enter__(self) -> Self:
+        self._handlers_before = {number: signal.signal(number, self._receive) for number in STOP_SIGNALS}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._handlers_before.items():
+            signal.signal(number, handler)
 
     def _receive(self, *_: object) -> None:
         self._received = True
@@ -70,15 +77,14 @@ class Command(BaseCommand):
         parser.add_argument("--symbols", nargs="+", metavar="SYMBOL", help="follow these instead of the tracked ones")
 
     def handle(self, *_: Any, symbols: list[str] | None, **_options: Any) -> None:
-        stop = StopSignal()
         ws_url = _checked_url("BINANCE_WS_URL", "wss://", "ws://")
         rest_url = _checked_url("BINANCE_REST_URL", "https://", "http://")
         wanted = _checked_symbols(symbols or [])
-        followed = _when_database_answers(lambda: _choose_symbols(wanted), stop)
-        if stop:
-            return
-        connection.close()  # each thread has its own; this one asks nothing more
-        _stream(Pipeline(ws_url, rest_url, followed, follow_tracked=not wanted), stop)
+        with StopSignal() as stop:
+            followed = _when_database_answers(lambda: _choose_symbols(wanted), stop)
+            connection.close()  # each thread has its own; this one asks nothing more
+            if not stop:
+                _stream(Pipeline(ws_url, rest_url, followed, follow_tracked=not wanted), stop)
 
 
 def _stream(pipeline: Pipeline, stop: StopSignal) -> None:

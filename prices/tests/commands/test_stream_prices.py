@@ -1,0 +1,188 @@
+"""The ingester as people run it: a process of its own."""
+
+import os
+import pty
+import signal
+import subprocess
+import sys
+import termios
+from threading import Thread
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import connection
+
+from prices.exchange_simulator import running_exchange
+from prices.models import Price, Symbol
+from prices.tests.oracle import assert_the_tape_equals, traded
+from prices.tests.processes import PROJECT, database_url, exchange_settings, running
+from prices.tests.waiting import wait_until
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def exchange():
+    with running_exchange(["BTCUSDT", "ETHUSDT"]) as exchange:
+        yield exchange
+
+
+@pytest.fixture
+def ingester(exchange, symbols, tmp_path):
+    """A function that starts `stream_prices` on the test database and waits until it listens."""
+    processes = []
+
+    def start(*arguments, stream="btcusdt@trade", **environment):
+        settings = {"DATABASE_URL": database_url(), **exchange_settings(exchange), **environment}
+        process = running("stream_prices", *arguments, log=tmp_path / f"{len(processes)}.log", **settings)
+        processes.append(process)
+        started = process.__enter__()
+        if stream:
+            exchange.wait_for_subscribers(stream, timeout=15)
+        return started
+
+    yield start
+    for process in processes:
+        process.__exit__(None, None, None)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_flushes_and_exits_0_within_5_seconds(exchange, ingester, number):
+    process = ingester()
+    exchange.trade(1000)
+    exchange.wait_until_sent()
+    wait_until(lambda: Price.objects.exists())
+    process.send(number)
+
+    assert process.wait(timeout_s=5) == 0
+    assert_the_tape_equals(traded(exchange))
+    assert "stopped, 1,000 trades stored" in process.output
+
+
+def test_it_stops_in_time_while_the_exchange_is_out_of_reach(exchange, ingester):
+    exchange.stop()
+    process = ingester(stream=None)
+    process.wait_for_output("Next attempt in")
+    process.send(signal.SIGTERM)
+
+    assert process.wait(timeout_s=5) == 0
+
+
+def test_an_exchange_out_of_reach_is_one_line_with_the_next_attempt_and_a_way_out(exchange, ingester):
+    exchange.stop()
+    process = ingester(stream=None)
+    process.wait_for_output("Next attempt in")
+    (line, *_) = [line for line in process.output.splitlines() if "Next attempt" in line]
+
+    assert "Connection refused" in line
+    assert "make demo" in line
+    assert "Traceback" not in process.output
+
+
+def test_after_a_kill_the_next_start_heals_what_was_missed(exchange, ingester):
+    first = ingester()
+    exchange.trade(500)
+    wait_until(lambda: Price.objects.exists())
+    first.send(signal.SIGKILL)
+    first.wait()
+    exchange.trade(3000)
+    ingester()
+    exchange.trade(10)
+
+    wait_until(lambda: Price.objects.count() == 3510)
+    assert_the_tape_equals(traded(exchange))
+
+
+def test_a_database_that_goes_away_is_waited_for(exchange, ingester):
+    process = ingester()
+    exchange.trade(100)
+    wait_until(lambda: Price.objects.count() == 100)
+    database = connection.settings_dict["NAME"]
+    connection.close()
+    with connection._nodb_cursor() as cursor:
+        cursor.execute(f"ALTER DATABASE {database} ALLOW_CONNECTIONS false")
+        cursor.execute("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s", [database])
+        exchange.trade(100)
+        process.wait_for_output("the database is out of reach")
+        exchange.trade(100)
+        cursor.execute(f"ALTER DATABASE {database} ALLOW_CONNECTIONS true")
+
+    process.wait_for_output("the database is back")
+    wait_until(lambda: Price.objects.count() == 300)
+    assert_the_tape_equals(traded(exchange))
+
+
+def test_other_symbols_can_be_named(exchange, ingester):
+    ingester("--symbols", "ethusdt", "SOLUSDT", stream="solusdt@trade")
+
+    assert exchange.exchange.streams.subscribers("ethusdt@trade") == 1
+    assert exchange.exchange.streams.subscribers("btcusdt@trade") == 0
+    assert dict(Symbol.objects.values_list("name", "tracked"))["SOLUSDT"] is False
+
+
+def test_on_a_terminal_a_status_line_is_shown(exchange, symbols, tmp_path):
+    master, slave = pty.openpty()
+    termios.tcsetwinsize(slave, (25, 120))
+    settings = {"DATABASE_URL": database_url(), **exchange_settings(exchange)}
+    process = subprocess.Popen(
+        [sys.executable, "manage.py", "stream_prices"],
+        cwd=PROJECT,
+        env=os.environ | {"DJANGO_SETTINGS_MODULE": "tracker.settings"} | settings,
+        stdout=slave,
+        stderr=slave,
+    )
+    os.close(slave)
+    shown = []
+
+    def read():
+        try:
+            while data := os.read(master, 4096):
+                shown.append(data)
+        except OSError:
+            pass  # the other end is closed
+
+    reader = Thread(target=read)
+    reader.start()
+    exchange.wait_for_subscribers("btcusdt@trade", timeout=30)
+    exchange.trade(200)
+    wait_until(lambda: b"200 stored" in b"".join(shown))
+    process.terminate()
+
+    assert process.wait(10) == 0
+    reader.join(10)
+    os.close(master)
+    assert b"trades/s | lag " in b"".join(shown)
+
+
+def test_a_bad_symbol_is_refused_with_a_sentence():
+    with pytest.raises(CommandError, match="'BTC/USDT' is not a symbol"):
+        call_command("stream_prices", "--symbols", "BTC/USDT")
+
+
+def test_without_a_tracked_symbol_it_says_what_to_do():
+    with pytest.raises(CommandError, match="Add one in the admin"):
+        call_command("stream_prices")
+
+
+def test_a_wrong_address_is_refused_with_a_sentence(settings):
+    settings.BINANCE_WS_URL = "https://stream.binance.com"
+
+    with pytest.raises(CommandError, match="BINANCE_WS_URL must begin with wss:// or ws://"):
+        call_command("stream_prices")
+
+
+def test_a_database_without_tables_says_what_to_do(tmp_path):
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE symbols RENAME TO elsewhere")
+    try:
+        with pytest.raises(CommandError, match="python manage.py migrate"):
+            call_command("stream_prices")
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("ALTER TABLE elsewhere RENAME TO symbols")
+
+
+def test_the_help_needs_no_database_and_shows_examples(tmp_path):
+    with running("stream_prices", "--help", log=tmp_path / "log", DATABASE_URL="postgres://nobody@127.0.0.1:9/x") as it:
+        assert it.wait() == 0
+        assert "--symbols BTCUSDT SOLUSDT" in it.output
