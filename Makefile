@@ -25,7 +25,7 @@ run: install
 	@echo
 	@echo "  The page: http://$(HOST):$(PORT)/      Ctrl-C stops everything."
 	@echo
-	$(BIN)/honcho --no-colour --env /dev/null --procfile Procfile start
+	$(BIN)/honcho --no-colour --env /dev/null --procfile Procfile start || [ $$? -eq 130 ]
 
 # A database and an exchange of its own: made-up trades never mix with real ones.
 demo: export VAR_DIR := $(CURDIR)/var/demo
@@ -39,7 +39,7 @@ demo: install
 	@echo
 	@echo "  The page: http://$(HOST):$(PORT)/      Made-up trades. Ctrl-C stops everything."
 	@echo
-	$(BIN)/honcho --no-colour --env /dev/null --procfile Procfile.demo start
+	$(BIN)/honcho --no-colour --env /dev/null --procfile Procfile.demo start || [ $$? -eq 130 ]
 
 test: install-dev
 	$(BIN)/ruff format --check .

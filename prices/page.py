@@ -1,0 +1,159 @@
+"""The page at `/`. In: nothing, or one of the three questions as a GET form. Out: HTML that works without scripts.
+
+It reads, checks and lays out exactly as the API does; with scripts the same forms are answered in place by the API.
+"""
+
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from urllib.parse import urlencode
+
+from django.db import InterfaceError, OperationalError
+from django.http import HttpRequest, HttpResponse, QueryDict
+from django.shortcuts import render
+from django.urls import reverse
+from django.views.decorators.http import require_safe
+from rest_framework.exceptions import ValidationError
+
+from prices import queries
+from prices.api.errors import RETRY_AFTER_S
+from prices.api.parameters import parse_timestamp, read_optional_symbol, read_symbol, read_timestamp
+from prices.api.renderer import plain_digits
+from prices.api.serializers import (
+    format_minute,
+    format_time,
+    lay_out_latest,
+    lay_out_min_max,
+    lay_out_price_at_second,
+)
+from prices.api.views import EXAMPLE_MINUTE, EXAMPLE_SECOND
+from prices.queries import LatestPrice
+
+logger = logging.getLogger(__name__)
+
+STALE_AFTER_S = 60
+CONTENT_SECURITY_POLICY = "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+
+_ALMOST_A_SECOND = timedelta(microseconds=999_999)
+_TIMES = ("timestamp", "actual_timestamp", "minute")
+
+Row = dict[str, Any]
+Answer = Callable[[QueryDict], list[Row]]
+FormatTime = Callable[[datetime], str]
+
+
+@dataclass(frozen=True)
+class Form:
+    """One question as the page shows it: what its fields hold, and what came of it if it was asked."""
+
+    symbols: list[str]
+    symbol: str
+    timestamp: str = ""
+    rows: list[Row] = field(default_factory=list)
+    errors: Any = None  # by field, as in the body of the API's 400
+    api_call: str = ""
+
+
+@require_safe
+def page(request: HttpRequest) -> HttpResponse:
+    try:
+        context, status = _fill(request.GET, datetime.now(UTC)), 200
+    except (OperationalError, InterfaceError) as error:
+        logger.warning("the page could not be filled, the database is out of reach: %s", error)
+        context, status = {"state": "database"}, 503
+    response = render(request, "index.html", context, status=status)
+    response.headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
+    response.headers["Cache-Control"] = "no-cache"
+    if status == 503:
+        response.headers["Retry-After"] = str(RETRY_AFTER_S)
+    return response
+
+
+def _fill(query: QueryDict, now: datetime) -> dict[str, Any]:
+    symbols = queries.symbol_names()
+    latest = {price.symbol: price for price in queries.latest_prices()}
+    newest = max((price.timestamp for price in latest.values()), default=None)
+    # One click must answer: the first symbol that has a price, at times when it had one.
+    symbol = next((name for name in symbols if name in latest), symbols[0] if symbols else "")
+    second, minute = _default_times(latest.get(symbol), now)
+    return {
+        "state": _state(newest, now),
+        "now": now,
+        "newest": newest,
+        "stale_after_s": STALE_AFTER_S,
+        "prices": [_price_row(name, latest.get(name)) for name in symbols],
+        "latest": _form(query, "latest", _ask_latest, Form(symbols, symbol)),
+        "at_second": _form(query, "price-at-second", _ask_at_second, Form(symbols, symbol, _format_second(second))),
+        "min_max": _form(query, "minmax", _ask_min_max, Form(symbols, symbol, format_minute(minute)), format_minute),
+    }
+
+
+def _state(newest: datetime | None, now: datetime) -> str:
+    if newest is None:
+        return "empty"
+    return "stale" if now - newest > timedelta(seconds=STALE_AFTER_S) else "snapshot"
+
+
+def _default_times(latest: LatestPrice | None, now: datetime) -> tuple[datetime, datetime]:
+    """The first whole second that the newest trade counts for, and the newest minute with a trade that is over."""
+    if latest is None:
+        return now, now - timedelta(minutes=1)
+    minute = queries.last_whole_minute(latest.symbol, now) or latest.timestamp
+    return latest.timestamp + _ALMOST_A_SECOND, minute
+
+
+def _format_second(time: datetime) -> str:
+    return format_time(time.replace(microsecond=0))
+
+
+def _form(query: QueryDict, ask: str, answer: Answer, form: Form, format_field: FormatTime = _format_second) -> Form:
+    """The form with its defaults; or, when it is the one that was sent, as it was sent and with what came of it."""
+    if query.get("ask") != ask:
+        return form
+    form = _as_entered(query, form, format_field)
+    try:
+        rows = answer(query)
+    except ValidationError as error:
+        return replace(form, errors=error.detail)
+    sent = {name: value for name, value in query.items() if name != "ask" and value}
+    api_call = f"{reverse(ask)}?{urlencode(sent, safe=':')}" if sent else reverse(ask)
+    return replace(form, rows=[_readable(row) for row in rows], api_call=api_call)
+
+
+def _as_entered(query: QueryDict, form: Form, format_field: FormatTime) -> Form:
+    symbol = query.get("symbol", "").strip().upper()
+    symbols = form.symbols if symbol in ("", *form.symbols) else [*form.symbols, symbol]
+    timestamp = query.get("timestamp", "").strip()
+    with suppress(ValueError):  # then it stays as it is, and the error beside the field says what is wrong with it
+        timestamp = format_field(parse_timestamp(timestamp))
+    return replace(form, symbols=symbols, symbol=symbol, timestamp=timestamp)
+
+
+def _ask_latest(query: QueryDict) -> list[Row]:
+    symbol = read_optional_symbol(query)
+    return lay_out_latest(queries.latest_prices(symbol)) or [{"symbol": symbol or "No symbol"}]
+
+
+def _ask_at_second(query: QueryDict) -> list[Row]:
+    symbol, instant = read_symbol(query), read_timestamp(query, EXAMPLE_SECOND)
+    return [lay_out_price_at_second(symbol, instant, queries.price_at_second(symbol, instant))]
+
+
+def _ask_min_max(query: QueryDict) -> list[Row]:
+    symbol = read_symbol(query)
+    minute = read_timestamp(query, EXAMPLE_MINUTE).replace(second=0, microsecond=0)
+    return [lay_out_min_max(symbol, minute, queries.high_low(symbol, minute))]
+
+
+def _price_row(symbol: str, latest: LatestPrice | None) -> Row:
+    return _readable(lay_out_latest([latest])[0]) if latest else {"symbol": symbol}
+
+
+def _readable(row: Row) -> Row:
+    """The API's answer for people: exact digits as text, times with a space and their zone."""
+    shown = {name: plain_digits(value) if isinstance(value, Decimal) else value for name, value in row.items()}
+    return shown | {name: f"{shown[name].replace('T', ' ')} UTC" for name in _TIMES if shown.get(name)}
