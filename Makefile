@@ -27,7 +27,7 @@ run: install
 	@echo
 	$(BIN)/honcho --no-colour --env /dev/null --procfile Procfile start || [ $$? -eq 130 ]
 
-# A database and an exchange of its own: made-up trades never mix with real ones.
+# A database and an exchange of its own: made-up trades never mix with real ones, and each demo begins a new tape.
 demo: export VAR_DIR := $(CURDIR)/var/demo
 demo: export DATABASE_URL :=
 demo: export SYMBOLS := BTCUSDT,ETHUSDT
@@ -35,6 +35,7 @@ demo: export BINANCE_WS_URL := ws://127.0.0.1:$(EXCHANGE_PORT)
 demo: export BINANCE_REST_URL := http://127.0.0.1:$(EXCHANGE_PORT)
 demo: export EXCHANGE_PORT := $(EXCHANGE_PORT)
 demo: install
+	$(BIN)/python manage.py migrate prices zero --verbosity 0
 	$(BIN)/python manage.py migrate --verbosity 0
 	@echo
 	@echo "  The page: http://$(HOST):$(PORT)/      Made-up trades. Ctrl-C stops everything."

@@ -14,7 +14,7 @@ from django.utils.html import format_html
 
 from prices.admin_lists import ReadOnlyAdmin, SymbolFilter, TapeAdmin
 from prices.api.renderer import plain_digits
-from prices.models import Candle, Gap, Price, Symbol
+from prices.models import Candle, Gap, Ingester, Price, Symbol
 
 if TYPE_CHECKING:
     ModelAdmin = admin.ModelAdmin[Any]
@@ -145,4 +145,15 @@ class GapAdmin(ReadOnlyAdmin):
         "unavailable_trades",
         "attempts",
         "last_error",
+    )
+
+
+@admin.register(Ingester)
+class IngesterAdmin(ReadOnlyAdmin):
+    list_display = (
+        "name",
+        _time("started_at", "%Y-%m-%d %H:%M:%S"),
+        _time("beat_at", "%Y-%m-%d %H:%M:%S"),
+        "connected",
+        "heals",
     )

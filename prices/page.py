@@ -3,7 +3,6 @@
 It reads, checks and lays out exactly as the API does; with scripts the same forms are answered in place by the API.
 """
 
-import logging
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -20,7 +19,7 @@ from django.views.decorators.http import require_safe
 from rest_framework.exceptions import ValidationError
 
 from prices import queries
-from prices.api.errors import RETRY_AFTER_S
+from prices.api.errors import RETRY_AFTER_S, log_unreachable_database
 from prices.api.parameters import parse_timestamp, read_optional_symbol, read_symbol, read_timestamp
 from prices.api.renderer import plain_digits
 from prices.api.serializers import (
@@ -32,8 +31,6 @@ from prices.api.serializers import (
 )
 from prices.api.views import EXAMPLE_MINUTE, EXAMPLE_SECOND
 from prices.queries import LatestPrice
-
-logger = logging.getLogger(__name__)
 
 STALE_AFTER_S = 60
 CONTENT_SECURITY_POLICY = "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
@@ -63,13 +60,14 @@ def page(request: HttpRequest) -> HttpResponse:
     try:
         context, status = _fill(request.GET, datetime.now(UTC)), 200
     except (OperationalError, InterfaceError) as error:
-        logger.warning("the page could not be filled, the database is out of reach: %s", error)
+        log_unreachable_database(error)
         context, status = {"state": "database"}, 503
     response = render(request, "index.html", context, status=status)
     response.headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
     response.headers["Cache-Control"] = "no-cache"
     if status == 503:
         response.headers["Retry-After"] = str(RETRY_AFTER_S)
+        response._has_been_logged = True  # type: ignore[attr-defined]  # log_unreachable_database() did
     return response
 
 
