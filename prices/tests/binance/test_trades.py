@@ -48,7 +48,7 @@ def test_the_largest_numbers_the_columns_hold_are_read_exactly():
     assert trade.trade_id == 2**63 - 1
 
 
-BAD_VALUES = {
+BAD_VALUES: dict[str, list[object]] = {
     "s": ["btcusdt", "BNBUSDT", 7, ["BTCUSDT"], ""],
     "t": ["12345", -1, 2**63, 1.5, True, 1e300],
     "p": [

@@ -30,7 +30,7 @@ def exchange():
 @pytest.fixture
 def ingester(exchange, symbols, tmp_path):
     """A function that starts `stream_prices` on the test database and waits until it listens."""
-    processes = []
+    processes: list = []
 
     def start(*arguments, stream="btcusdt@trade", **environment):
         settings = {"DATABASE_URL": database_url(), **exchange_settings(exchange), **environment}
@@ -51,7 +51,7 @@ def test_a_signal_flushes_and_exits_0_within_5_seconds(exchange, ingester, numbe
     process = ingester()
     exchange.trade(1000)
     exchange.wait_until_sent()
-    wait_until(lambda: Price.objects.exists())
+    wait_until(Price.objects.exists)
     process.send(number)
 
     assert process.wait(timeout_s=5) == 0
@@ -82,7 +82,7 @@ def test_an_exchange_out_of_reach_is_one_line_with_the_next_attempt_and_a_way_ou
 def test_after_a_kill_the_next_start_heals_what_was_missed(exchange, ingester):
     first = ingester()
     exchange.trade(500)
-    wait_until(lambda: Price.objects.exists())
+    wait_until(Price.objects.exists)
     first.send(signal.SIGKILL)
     first.wait()
     exchange.trade(3000)
@@ -175,7 +175,7 @@ def test_a_database_without_tables_says_what_to_do(tmp_path):
     with connection.cursor() as cursor:
         cursor.execute("ALTER TABLE symbols RENAME TO elsewhere")
     try:
-        with pytest.raises(CommandError, match="python manage.py migrate"):
+        with pytest.raises(CommandError, match=r"python manage\.py migrate"):
             call_command("stream_prices")
     finally:
         with connection.cursor() as cursor:
