@@ -5,7 +5,7 @@ Each question is one index-only scan of `prices_symbol_timestamp_trade_id`, inst
 """
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -26,6 +26,40 @@ class PriceAtSecond(NamedTuple):
 class HighLow(NamedTuple):
     high: Decimal | None
     low: Decimal | None
+
+
+class Candle(NamedTuple):
+    """One interval with at least one trade. `complete`: every trade that it should hold is provably in it."""
+
+    start: datetime
+    open: Decimal
+    high: Decimal
+    low: Decimal
+    close: Decimal
+    volume: Decimal
+    trade_count: int
+    complete: bool
+
+
+class IngesterState(NamedTuple):
+    name: str
+    beat_at: datetime
+    connected: bool
+    heals: bool
+
+
+class SymbolState(NamedTuple):
+    """What is known of a symbol's flow of trades; "recent" is its last 60 minutes that have a trade."""
+
+    symbol: str
+    tracked: bool
+    newest_trade_at: datetime | None
+    recent_since: datetime | None
+    recent_minutes: int
+    recent_trades: int
+    open_gaps: int
+    missing_trades: int
+    unavailable_trades: int
 
 
 def latest_prices(symbol: str | None = None) -> list[LatestPrice]:
@@ -105,6 +139,123 @@ def newest_trade_id(symbol: str) -> int | None:
     rows = _fetch_all(
         "SELECT last_trade_id FROM candles WHERE symbol = %(symbol)s ORDER BY minute DESC LIMIT 1", {"symbol": symbol}
     )
+    return rows[0][0] if rows else None
+
+
+# The limit inside `folded` cuts nothing off: it tells the planner how few candles there are at most.
+_CANDLES = """
+WITH page AS MATERIALIZED (
+    SELECT begins, least(begins + %(limit)s * %(length)s, %(end)s::timestamptz) AS ends
+    FROM date_bin(%(length)s, CASE WHEN %(start)s::timestamptz IS NULL THEN (
+        SELECT minute FROM candles
+        WHERE symbol = %(symbol)s AND minute < coalesce(%(end)s::timestamptz, 'infinity')
+        ORDER BY minute DESC LIMIT 1
+    ) - (%(limit)s - 1) * %(length)s ELSE (
+        SELECT minute FROM candles
+        WHERE symbol = %(symbol)s AND minute >= %(start)s::timestamptz
+        ORDER BY minute LIMIT 1
+    ) END, timestamptz 'epoch') AS begins
+), folded AS (
+    SELECT date_bin(%(length)s, minute, timestamptz 'epoch') AS start,
+           min(minute) AS first_minute, max(minute) AS last_minute,
+           min(first_trade_id) AS first_trade_id, max(last_trade_id) AS last_trade_id,
+           max(high) AS high, min(low) AS low, sum(volume) AS volume, sum(trade_count) AS trade_count
+    FROM candles
+    WHERE symbol = %(symbol)s
+      AND minute >= (SELECT begins FROM page) AND minute < (SELECT ends FROM page)
+    GROUP BY 1
+    LIMIT %(limit)s
+)
+SELECT start,
+       (SELECT open FROM candles WHERE symbol = %(symbol)s AND minute = first_minute),
+       high,
+       low,
+       (SELECT close FROM candles WHERE symbol = %(symbol)s AND minute = last_minute),
+       volume,
+       trade_count,
+       coalesce(
+           trade_count = last_trade_id - first_trade_id + 1
+           AND first_trade_id - 1 = coalesce(lag(last_trade_id) OVER by_time, (
+               SELECT last_trade_id FROM candles
+               WHERE symbol = %(symbol)s AND minute < (SELECT begins FROM page)
+               ORDER BY minute DESC LIMIT 1
+           ))
+           AND last_trade_id + 1 = coalesce(lead(first_trade_id) OVER by_time, (
+               SELECT first_trade_id FROM candles
+               WHERE symbol = %(symbol)s AND minute >= (SELECT ends FROM page)
+               ORDER BY minute LIMIT 1
+           )),
+           false
+       )
+FROM folded
+WINDOW by_time AS (ORDER BY start)
+ORDER BY start
+"""
+
+
+def candles(symbol: str, length: timedelta, start: datetime | None, end: datetime | None, limit: int) -> list[Candle]:
+    """The candles of the intervals of `length` that begin in [start, end), oldest first.
+
+    `start` and `end` are themselves beginnings of intervals. With a `start` the candles are the oldest from there on,
+    without one the newest. No more than `limit` intervals are looked at, from the first (or back from the last) that
+    has a trade; an interval without one has no candle. No candle at all means that [start, end) holds no trade.
+
+    A candle is complete when its trade ids run without a hole and join those of the minutes before and after it. So the
+    first candle of the tape is not (trades before it were never seen), the newest is not (it may still grow), and one
+    that lacks ids that the exchange itself lacks never will be.
+    """
+    rows = _fetch_all(_CANDLES, {"symbol": symbol, "length": length, "start": start, "end": end, "limit": limit})
+    return [Candle(*row) for row in rows]
+
+
+def ingesters() -> list[IngesterState]:
+    """The ingesters that have not been stopped in order, running or not, by name."""
+    rows = _fetch_all("SELECT name, beat_at, connected, heals FROM ingesters ORDER BY name")
+    return [IngesterState(*row) for row in rows]
+
+
+_SYMBOL_STATES = """
+SELECT symbols.name, symbols.tracked, newest.timestamp,
+       recent.since, recent.minutes, recent.trades,
+       coalesce(missing.gaps, 0), coalesce(missing.trades, 0), coalesce(unavailable.trades, 0)
+FROM symbols
+LEFT JOIN LATERAL (
+    SELECT timestamp FROM prices
+    WHERE prices.symbol = symbols.name
+    ORDER BY timestamp DESC, trade_id DESC
+    LIMIT 1
+) AS newest ON true
+CROSS JOIN LATERAL (
+    SELECT min(minute) AS since, count(*) AS minutes, coalesce(sum(trade_count), 0) AS trades
+    FROM (
+        SELECT minute, trade_count FROM candles
+        WHERE candles.symbol = symbols.name
+        ORDER BY minute DESC
+        LIMIT 60
+    ) AS newest_candles
+) AS recent
+LEFT JOIN (
+    SELECT symbol, count(*) AS gaps,
+           sum(last_missing_id - coalesce(fetched_through_id, first_missing_id - 1))::bigint AS trades
+    FROM gaps WHERE closed_at IS NULL GROUP BY symbol
+) AS missing ON missing.symbol = symbols.name
+LEFT JOIN (
+    SELECT symbol, sum(unavailable_trades)::bigint AS trades
+    FROM gaps WHERE outcome = 'unavailable' GROUP BY symbol
+) AS unavailable ON unavailable.symbol = symbols.name
+WHERE symbols.tracked OR missing.gaps > 0
+ORDER BY symbols.name
+"""
+
+
+def symbol_states() -> list[SymbolState]:
+    """Every symbol that is tracked or has an open gap, by name."""
+    return [SymbolState(*row) for row in _fetch_all(_SYMBOL_STATES)]
+
+
+def approximate_trades() -> int | None:
+    """How many trades the last VACUUM or ANALYZE saw; None before the first. Counting them would take minutes."""
+    rows = _fetch_all("SELECT nullif(reltuples, -1)::bigint FROM pg_class WHERE oid = 'prices'::regclass")
     return rows[0][0] if rows else None
 
 

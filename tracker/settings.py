@@ -27,6 +27,9 @@ SYMBOLS = [name.strip().upper() for name in env.list("SYMBOLS", default=["BTCUSD
 BINANCE_WS_URL = env.str("BINANCE_WS_URL", default="wss://stream.binance.com:9443").rstrip("/")
 BINANCE_REST_URL = env.str("BINANCE_REST_URL", default="https://api.binance.com").rstrip("/")
 
+# Where the ingester serves metrics for Prometheus, on this machine alone; 0: nowhere. The web server's are at /metrics.
+METRICS_PORT = env.str("METRICS_PORT", default="") or "0"  # read as a number by the command
+
 INSTALLED_APPS = [
     "whitenoise.runserver_nostatic",
     "django.contrib.admin",
@@ -42,6 +45,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "prices.metrics.measure_requests",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",

@@ -13,6 +13,7 @@ _DEFAULTS = {
     "BINANCE_WS_URL": "ws://127.0.0.1:9",
     "DATABASE_URL": os.environ.get("DATABASE_URL", ""),
     "DEBUG": "False",
+    "METRICS_PORT": "",
     "SECRET_KEY": "",
     "SYMBOLS": "BTCUSDT,ETHUSDT",
     "VAR_DIR": os.environ.get("VAR_DIR", str(Path(__file__).resolve().parent.parent / "var" / "test")),

@@ -13,7 +13,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from prices.api.renderer import plain_digits
-from prices.queries import HighLow, LatestPrice, PriceAtSecond
+from prices.queries import Candle, HighLow, LatestPrice, PriceAtSecond
 
 NO_PRICE = "N/A"
 
@@ -36,6 +36,22 @@ def lay_out_price_at_second(symbol: str, instant: datetime, found: PriceAtSecond
 
 def lay_out_min_max(symbol: str, minute: datetime, found: HighLow) -> dict[str, Any]:
     return {"symbol": symbol, "minute": format_minute(minute), "high": found.high, "low": found.low}
+
+
+def lay_out_candles(candles: Iterable[Candle]) -> list[dict[str, Any]]:
+    return [
+        {
+            "start": format_minute(candle.start),
+            "open": plain_digits(candle.open),
+            "high": plain_digits(candle.high),
+            "low": plain_digits(candle.low),
+            "close": plain_digits(candle.close),
+            "volume": plain_digits(candle.volume),
+            "trade_count": candle.trade_count,
+            "complete": candle.complete,
+        }
+        for candle in candles
+    ]
 
 
 def format_time(time: datetime) -> str:
@@ -73,9 +89,24 @@ class MinMaxSerializer(serializers.Serializer[Any]):
     low = ExactNumberField(allow_null=True, help_text="Null when nothing was traded.")
 
 
+class CandleSerializer(serializers.Serializer[Any]):
+    start = serializers.CharField(help_text="Of the interval, UTC: 2025-07-03T08:30.")
+    open = serializers.CharField(help_text="All digits, like 61928.31.")
+    high = serializers.CharField()
+    low = serializers.CharField()
+    close = serializers.CharField()
+    volume = serializers.CharField(help_text="In units of the base asset.")
+    trade_count = serializers.IntegerField()
+    complete = serializers.BooleanField(help_text="True: every trade of the interval is provably in it.")
+
+
 class BadParameterSerializer(serializers.Serializer[Any]):
     symbol = serializers.ListField(child=serializers.CharField(), required=False)
     timestamp = serializers.ListField(child=serializers.CharField(), required=False)
+    interval = serializers.ListField(child=serializers.CharField(), required=False)
+    start = serializers.ListField(child=serializers.CharField(), required=False)
+    end = serializers.ListField(child=serializers.CharField(), required=False)
+    limit = serializers.ListField(child=serializers.CharField(), required=False)
 
 
 class UnavailableSerializer(serializers.Serializer[Any]):

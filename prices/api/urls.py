@@ -3,12 +3,17 @@
 from django.urls import path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
-from prices.api.views import LatestView, MinMaxView, PriceAtSecondView
+from prices.api.health import HealthView
+from prices.api.views import CandlesView, LatestView, MinMaxView, PriceAtSecondView
+from prices.metrics import metrics
 
 urlpatterns = [
     path("latest", LatestView.as_view(), name="latest"),
     path("price-at-second", PriceAtSecondView.as_view(), name="price-at-second"),
     path("minmax", MinMaxView.as_view(), name="minmax"),
+    path("candles", CandlesView.as_view(), name="candles"),
+    path("health", HealthView.as_view(), name="health"),
+    path("metrics", metrics, name="metrics"),
     path("schema", SpectacularAPIView.as_view(), name="schema"),
     path("docs", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
 ]

@@ -1,17 +1,29 @@
-"""The three questions over HTTP. In: query parameters. Out: JSON for programs, DRF's browsable pages for people.
+"""The questions over HTTP. In: query parameters. Out: JSON for programs, DRF's browsable pages for people.
 
 A view reads its parameters, asks `prices/queries.py` once and lays out the answer; it decides nothing else.
 """
 
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from prices import queries
 from prices.api import serializers
-from prices.api.parameters import read_optional_symbol, read_symbol, read_timestamp
-from prices.api.serializers import lay_out_latest, lay_out_min_max, lay_out_price_at_second
+from prices.api.parameters import (
+    DEFAULT_CANDLES,
+    DEFAULT_INTERVAL,
+    MOST_CANDLES,
+    read_interval,
+    read_limit,
+    read_optional_symbol,
+    read_optional_time,
+    read_symbol,
+    read_timestamp,
+)
+from prices.api.serializers import lay_out_candles, lay_out_latest, lay_out_min_max, lay_out_price_at_second
+from prices.candles import INTERVALS, interval_start, next_interval_start
 
 EXAMPLE_SECOND = "2025-07-03T08:30:36"
 EXAMPLE_MINUTE = "2025-07-03T08:30"
@@ -84,3 +96,44 @@ class MinMaxView(APIView):
         symbol = read_symbol(request.query_params)
         minute = read_timestamp(request.query_params, EXAMPLE_MINUTE).replace(second=0, microsecond=0)
         return Response(lay_out_min_max(symbol, minute, queries.high_low(symbol, minute)))
+
+
+class CandlesView(APIView):
+    """Candles of every interval with a trade that begins in [start, end), oldest first.
+
+    Try `?symbol=BTCUSDT&interval=1h&limit=24`. Without `start` they are the newest ones, with it the oldest from there
+    on. Intervals are aligned to UTC as the exchange's klines are; a `start` inside one is moved back to its beginning.
+    Times are UTC unless they carry an offset.
+
+    An interval without a trade is left out, and a page spans at most `limit` intervals, so it may hold fewer candles
+    than `limit` and yet not be the last: only an empty page is. The next one starts an interval after the last candle.
+
+    `complete` is true when the trade ids of the candle run without a hole and join those of its neighbours, so that not
+    one trade of the interval is missing. It is false while the interval lasts and until the first trade after it, while
+    a gap in it is being healed, for ever where the exchange itself has lost trades, and for the first candle of the
+    tape, whose beginning was never seen.
+    """
+
+    name = "Candles"
+
+    @extend_schema(
+        operation_id="candles",
+        parameters=[
+            _symbol_parameter(required=True),
+            OpenApiParameter("interval", str, enum=list(INTERVALS), default=DEFAULT_INTERVAL),
+            OpenApiParameter("start", str, description=f"Any ISO 8601 time, like {EXAMPLE_MINUTE}."),
+            OpenApiParameter("end", str, description="Candles begin before it. Default: no end."),
+            OpenApiParameter("limit", int, default=DEFAULT_CANDLES, description=f"1 to {MOST_CANDLES}."),
+        ],
+        responses={200: serializers.CandleSerializer(many=True), **_FAILURES},
+    )
+    def get(self, request: Request) -> Response:
+        query = request.query_params
+        symbol, length, limit = read_symbol(query), read_interval(query), read_limit(query)
+        start = read_optional_time(query, "start", EXAMPLE_MINUTE)
+        end = read_optional_time(query, "end", EXAMPLE_MINUTE)
+        if start and end and start > end:
+            raise ValidationError({"start": ["The start must not be after the end."]})
+        start = start and interval_start(start, length)
+        end = end and next_interval_start(end, length)
+        return Response(lay_out_candles(queries.candles(symbol, length, start, end, limit)))

@@ -38,11 +38,13 @@ class Stream:
         self,
         base_url: str,
         *,
+        silence_limit_s: float = SILENCE_LIMIT_S,
         connect: Callable[..., Any] = websocket.create_connection,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         """Connect to `base_url`, like wss://stream.binance.com:9443. Raises ConnectionLost."""
+        self._silence_limit_s = silence_limit_s
         self._clock = clock
         self._sleep = sleep
         self._messages_sent = 0
@@ -83,7 +85,7 @@ class Stream:
             opcode, frame = self._socket.recv_data_frame(control_frame=True)
         except websocket.WebSocketTimeoutException:
             silence_s = self._clock() - self._last_frame_at
-            if silence_s > SILENCE_LIMIT_S:
+            if silence_s > self._silence_limit_s:
                 raise ConnectionLost(f"not one frame or ping for {silence_s:.0f} s") from None
             return None
         except (OSError, websocket.WebSocketException) as error:

@@ -49,8 +49,8 @@ class Connection:
         symbols: Iterable[str],
         buffer: Buffer,
         bad_frames: BadFrameLog,
-        open_stream: Callable[[str], Stream] = Stream,
-        clock: Callable[[], float] = time.monotonic,
+        open_stream: Callable[[str], Stream],
+        clock: Callable[[], float],
     ) -> None:
         self._base_url = base_url
         self._wanted = frozenset(symbols)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from prices.binance.stream import STREAMS_PER_CONNECTION
+from prices.binance.stream import STREAMS_PER_CONNECTION, Stream
 from prices.ingest.backoff import backoff_delays
 from prices.ingest.bad_frames import BadFrameLog
 from prices.ingest.buffer import Buffer
@@ -58,12 +58,14 @@ class Connections:
         buffer: Buffer,
         statistics: Statistics,
         *,
+        open_stream: Callable[[str], Stream] = Stream,
         longest_life_s: float = LONGEST_LIFE_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._base_url = base_url
         self._buffer = buffer
         self._statistics = statistics
+        self._open_stream = open_stream
         self._longest_life_s = longest_life_s
         self._clock = clock
         self._bad_frames = BadFrameLog(clock)
@@ -72,6 +74,7 @@ class Connections:
         self._retired_counts = Counts()
         self._next_attempt_at = 0.0
         self._wanted = frozenset(symbols)
+        self._spread = frozenset[str]()
 
     @property
     def symbols(self) -> list[str]:
@@ -124,8 +127,9 @@ class Connections:
 
     def _spread_symbols(self) -> None:
         """Give each symbol a slot, changing as few connections as possible."""
-        wanted = self._wanted
-        if wanted == frozenset[str]().union(*(slot.symbols for slot in self._slots)):
+        before, wanted = self._spread, self._wanted
+        self._spread = wanted
+        if wanted is before or wanted == before:
             return
         for slot in self._slots:
             slot.symbols &= wanted
@@ -201,7 +205,9 @@ class Connections:
 
     def _open(self, slot: Slot) -> Connection:
         self._next_attempt_at = self._clock() + SECONDS_BETWEEN_ATTEMPTS
-        connection = Connection(self._base_url, slot.symbols, self._buffer, self._bad_frames, clock=self._clock)
+        connection = Connection(
+            self._base_url, slot.symbols, self._buffer, self._bad_frames, self._open_stream, self._clock
+        )
         connection.start()
         return connection
 

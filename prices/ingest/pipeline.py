@@ -9,6 +9,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Collection
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -16,6 +17,7 @@ from django.db import DatabaseError, InterfaceError, connection
 
 from prices import tape
 from prices.binance.rest import RestClient
+from prices.binance.stream import SILENCE_LIMIT_S, Stream
 from prices.ingest.buffer import Buffer
 from prices.ingest.connections import LONGEST_LIFE_S, Connections
 from prices.ingest.healer import CHECK_INTERVAL_S, Healer
@@ -43,6 +45,7 @@ class Pipeline:
         *,
         follow_tracked: bool = False,
         longest_connection_s: float = LONGEST_LIFE_S,
+        silence_limit_s: float = SILENCE_LIMIT_S,
         buffer: Buffer | None = None,
     ) -> None:
         """Follow `symbols`; with `follow_tracked`, whatever is tracked from the first heartbeat on."""
@@ -52,8 +55,14 @@ class Pipeline:
         self._failed = threading.Event()
         self._stop = threading.Event()
         self._give_up_writing = threading.Event()
+        self._silence_limit_s = silence_limit_s
         self._connections = Connections(
-            ws_url, symbols, self.buffer, self.statistics, longest_life_s=longest_connection_s
+            ws_url,
+            symbols,
+            self.buffer,
+            self.statistics,
+            open_stream=partial(Stream, silence_limit_s=silence_limit_s),
+            longest_life_s=longest_connection_s,
         )
         self._client = RestClient(rest_url)
         follow = self._connections.follow if follow_tracked else None
@@ -70,6 +79,11 @@ class Pipeline:
         for thread in (self._writer, self._reader, *self._others):
             thread.start()
         return self
+
+    @property
+    def used_weight(self) -> int:
+        """Of the exchange's REST limit, as it said at the last call."""
+        return self._client.used_weight
 
     def wait(self, seconds: float) -> None:
         """Wait, but not beyond the death of a thread; then raise what it died of."""
@@ -97,7 +111,7 @@ class Pipeline:
     def _keep_whole(self) -> None:
         """The healer's thread: it alone talks to the exchange's REST interface."""
         healer = Healer(self._client, self.statistics)
-        silence = SilenceWatch(self._client, self._connections)
+        silence = SilenceWatch(self._client, self._connections, self._silence_limit_s)
         try:
             while not self._stop.is_set():
                 try:

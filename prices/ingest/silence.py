@@ -5,16 +5,14 @@ the tape, that trade is stored, so that the hole before it is found and healed, 
 """
 
 import logging
-import time
-from collections.abc import Callable
 
 from prices import queries, tape
 from prices.binance.rest import ExchangeRefused, RestClient
+from prices.binance.stream import SILENCE_LIMIT_S
 from prices.ingest.connections import Connections
 
 logger = logging.getLogger(__name__)
 
-SUSPICIOUS_AFTER_S = 30.0
 # A symbol that is just quiet is asked about more and more rarely.
 RARELY_S = 3600.0
 
@@ -26,12 +24,10 @@ class SilenceWatch:
         self,
         client: RestClient,
         connections: Connections,
-        clock: Callable[[], float] = time.monotonic,
-        suspicious_after_s: float = SUSPICIOUS_AFTER_S,
+        suspicious_after_s: float = SILENCE_LIMIT_S,
     ) -> None:
         self._client = client
         self._connections = connections
-        self._clock = clock
         self._suspicious_after_s = suspicious_after_s
         self._patience_s: dict[str, float] = {}
 

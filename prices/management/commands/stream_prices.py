@@ -9,7 +9,7 @@ import sys
 import time
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, Self
 
 from django.conf import settings
@@ -19,7 +19,9 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from prices import queries, tape
+from prices.binance.stream import SILENCE_LIMIT_S
 from prices.ingest.backoff import backoff_delays
+from prices.ingest.metrics import serving_metrics
 from prices.ingest.pipeline import Pipeline
 from prices.ingest.status import StatusReport
 from prices.models import is_symbol
@@ -35,7 +37,7 @@ examples:
   python manage.py stream_prices --symbols BTCUSDT SOLUSDT  follow these, whatever is tracked
 
 settings, from the environment or .env (explained in .env.example):
-  BINANCE_WS_URL, BINANCE_REST_URL, DATABASE_URL, SYMBOLS
+  BINANCE_WS_URL, BINANCE_REST_URL, DATABASE_URL, SYMBOLS, METRICS_PORT
 """
 
 
@@ -75,8 +77,29 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--symbols", nargs="+", metavar="SYMBOL", help="follow these instead of the tracked ones")
+        parser.add_argument(
+            "--silence-limit",
+            type=float,
+            default=SILENCE_LIMIT_S,
+            metavar="SECONDS",
+            help="replace a connection after so long without a sign of life, and ask the exchange about a symbol"
+            " after so long without a trade (default: %(default)g; the exchange pings every 20 s)",
+        )
+        parser.add_argument(
+            "--metrics-port",
+            type=int,
+            default=settings.METRICS_PORT,
+            metavar="PORT",
+            help="serve metrics for Prometheus there, like 9100 (default: METRICS_PORT; 0: don't)",
+        )
+        parser.add_argument(
+            "--metrics-address",
+            default="127.0.0.1",
+            metavar="ADDRESS",
+            help="who may read them: 0.0.0.0 is the whole network (default: %(default)s, this machine alone)",
+        )
 
-    def handle(self, *_: Any, symbols: list[str] | None, **_options: Any) -> None:
+    def handle(self, *_: Any, symbols: list[str] | None, **options: Any) -> None:
         ws_url = _checked_url("BINANCE_WS_URL", "wss://", "ws://")
         rest_url = _checked_url("BINANCE_REST_URL", "https://", "http://")
         wanted = _checked_symbols(symbols or [])
@@ -84,7 +107,11 @@ class Command(BaseCommand):
             followed = _when_database_answers(lambda: _choose_symbols(wanted), stop)
             connection.close()  # each thread has its own; this one asks nothing more
             if not stop:
-                _stream(Pipeline(ws_url, rest_url, followed, follow_tracked=not wanted), stop)
+                pipeline = Pipeline(
+                    ws_url, rest_url, followed, follow_tracked=not wanted, silence_limit_s=options["silence_limit"]
+                )
+                with _metrics(pipeline, options["metrics_port"], options["metrics_address"]):
+                    _stream(pipeline, stop)
 
 
 def _stream(pipeline: Pipeline, stop: StopSignal) -> None:
@@ -136,6 +163,20 @@ def _when_database_answers(ask: Callable[[], list[str]], stop: StopSignal) -> li
         if stop:
             break
     return []
+
+
+@contextmanager
+def _metrics(pipeline: Pipeline, port: int, address: str) -> Iterator[None]:
+    with ExitStack() as stack:
+        if port:
+            try:
+                stack.enter_context(serving_metrics(pipeline, port, address))
+            except (OSError, OverflowError) as error:
+                raise CommandError(
+                    f"Metrics can't be served on {address}:{port}: {error}. Try --metrics-port."
+                ) from error
+            logger.info("metrics for Prometheus on http://%s:%d/metrics", address, port)
+        yield
 
 
 @contextmanager

@@ -188,7 +188,7 @@ def test_a_missing_parameter_is_a_400_that_names_it(client, path, missing):
 
     assert response.status_code == 400
     assert list(response.json()) == [missing]
-    assert "required" in response.json()[missing][0]
+    assert "Required" in response.json()[missing][0]
 
 
 def test_a_parameter_given_twice_is_a_400_that_names_it(client):

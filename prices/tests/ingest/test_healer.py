@@ -1,0 +1,246 @@
+"""The healer step by step, against a simulated exchange and a clock of its own."""
+
+from decimal import Decimal
+
+import pytest
+
+from prices import gaps, tape
+from prices.binance.rest import RestClient
+from prices.binance.trades import Trade
+from prices.exchange_simulator import Rules, running_exchange
+from prices.ingest.healer import CHECK_INTERVAL_S, Healer
+from prices.ingest.statistics import Statistics
+from prices.models import Gap
+from prices.tests.oracle import assert_the_tape_equals, traded
+
+pytestmark = pytest.mark.django_db
+
+
+class Clock:
+    def __init__(self):
+        self.now = 1000.0
+
+    def __call__(self):
+        return self.now
+
+
+class Patient:
+    """A healer whose waiting is done by setting its clock."""
+
+    def __init__(self, exchange, symbols, **options):
+        self.clock = Clock()
+        self.client = RestClient(exchange.rest_url, clock=self.clock, **options)
+        self.statistics = Statistics()
+        self.symbols = symbols
+        self.healer = Healer(self.client, self.statistics, self.clock)
+        self.waited_s = 0.0
+
+    def run(self, seconds=10, stride=0):
+        """Let it work until it has waited that long, in strides of at least so many seconds."""
+        until_s = self.waited_s + seconds
+        while self.waited_s < until_s:
+            wait_s = max(stride, self.healer.step(self.symbols))
+            self.clock.now += wait_s
+            self.waited_s += wait_s
+
+
+@pytest.fixture
+def exchange():
+    with running_exchange(["BTCUSDT"]) as exchange:
+        yield exchange
+
+
+@pytest.fixture
+def healer(exchange):
+    patient = Patient(exchange, ["BTCUSDT"])
+    yield patient
+    patient.client.close()
+
+
+def store_all_but(exchange, missing):
+    tape.store([trade for trade in traded(exchange) if trade.trade_id not in missing])
+
+
+@pytest.mark.parametrize(
+    "missing",
+    [{500}, set(range(200, 2900)), {2, 700, 701, 702, 1500, 2999}, set(range(2, 3000, 7))],
+    ids=["one", "many in a row", "some", "every seventh"],
+)
+def test_what_is_missing_is_fetched_and_stored(exchange, healer, missing):
+    exchange.trade(3000, spacing_us=100_000)
+    store_all_but(exchange, missing)
+
+    healer.run()
+
+    assert_the_tape_equals(traded(exchange))
+    assert set(Gap.objects.values_list("outcome", flat=True)) == {Gap.Outcome.HEALED}
+    assert healer.statistics.healed_trades == len(missing)
+    assert healer.statistics.missing_trades == healer.statistics.open_gaps == 0
+
+
+def test_many_small_gaps_share_a_call(exchange, healer):
+    exchange.trade(3000)
+    store_all_but(exchange, set(range(2, 3000, 7)))
+
+    healer.run()
+
+    assert exchange.rest_requests["historicalTrades"] <= 4
+
+
+def test_a_whole_tape_needs_no_call(exchange, healer):
+    exchange.trade(3000)
+    store_all_but(exchange, set())
+
+    healer.run()
+
+    assert exchange.rest_requests == {}
+
+
+def test_ids_that_the_exchange_no_longer_has_close_the_gap_for_good(healer):
+    with running_exchange(["BTCUSDT"], keep=500) as forgetful:
+        patient = Patient(forgetful, ["BTCUSDT"])
+        known = forgetful.trade(2000)
+        first, last = known[0], known[-1]
+        tape.store([to_trade(first), to_trade(last)])
+
+        patient.run(seconds=30)
+        calls = forgetful.rest_requests["historicalTrades"]
+        patient.run(seconds=600)
+        patient.client.close()
+
+        kept = traded(forgetful)
+        assert_the_tape_equals([to_trade(first), *kept])
+        gap = Gap.objects.get()
+        assert gap.outcome == Gap.Outcome.UNAVAILABLE
+        assert gap.unavailable_trades == kept[0].trade_id - first.trade_id - 1
+        assert forgetful.rest_requests["historicalTrades"] == calls
+
+
+def to_trade(row):
+    return Trade(
+        row.symbol, row.timestamp_us, row.trade_id, Decimal(row.price), Decimal(row.quantity), row.buyer_is_maker
+    )
+
+
+def test_the_newest_gap_comes_first(exchange, healer):
+    exchange.trade(9000)
+    gaps.record([gaps.Hole("BTCUSDT", 100, 2000), gaps.Hole("BTCUSDT", 5000, 6500)])
+
+    healer.run(seconds=0.1)
+
+    closed = Gap.objects.order_by("closed_at")
+    assert [gap.first_missing_id for gap in closed] == [5000, 100]
+
+
+def test_symbols_take_turns():
+    with running_exchange(["BTCUSDT", "ETHUSDT"]) as exchange:
+        exchange.trade(12000)
+        patient = Patient(exchange, ["BTCUSDT", "ETHUSDT"])
+        gaps.record([gaps.Hole("BTCUSDT", 10, 4000), gaps.Hole("ETHUSDT", 10, 4000)])
+        for _ in range(4):
+            patient.healer.step(patient.symbols)
+        patient.client.close()
+
+    assert [gap.fetched_through_id for gap in Gap.objects.order_by("symbol")] == [2009, 2009]
+
+
+def test_it_goes_on_where_it_was_after_a_restart(exchange, healer):
+    exchange.trade(6000)
+    gaps.record([gaps.Hole("BTCUSDT", 10, 5000)])
+    healer.healer.step(healer.symbols)
+
+    again = Patient(exchange, ["BTCUSDT"])
+    again.run()
+    again.client.close()
+
+    assert exchange.rest_requests["historicalTrades"] == 5
+    assert Gap.objects.get().outcome == Gap.Outcome.HEALED
+
+
+def test_an_exchange_out_of_reach_is_tried_again_ever_more_rarely(exchange, healer):
+    exchange.trade(100)
+    store_all_but(exchange, {50})
+    exchange.stop()
+
+    healer.run(seconds=300)
+
+    gap = Gap.objects.get()
+    assert gap.closed_at is None
+    assert 8 <= gap.attempts <= 30
+    assert "got no answer" in gap.last_error
+
+
+def test_ids_the_exchange_does_not_know_yet_are_asked_for_again_and_others_first(exchange, healer):
+    exchange.trade(3000)
+    gaps.record([gaps.Hole("BTCUSDT", 5000, 5010), gaps.Hole("BTCUSDT", 100, 110)])
+
+    healer.run(seconds=5)
+    ahead, behind = Gap.objects.order_by("-first_missing_id")
+    assert (ahead.closed_at, behind.outcome) == (None, Gap.Outcome.HEALED)
+    assert ahead.last_error == "the exchange does not know these ids yet"
+    exchange.trade(3000)
+    healer.run(seconds=120)
+
+    ahead.refresh_from_db()
+    assert ahead.outcome == Gap.Outcome.HEALED
+
+
+def test_ids_that_are_never_answered_are_given_up_after_hours(exchange, healer):
+    exchange.trade(10)
+    gaps.record([gaps.Hole("BTCUSDT", 5000, 5010)])
+
+    healer.run(seconds=3600)
+    assert Gap.objects.get().closed_at is None
+    healer.run(seconds=8 * 3600, stride=60)
+
+    assert Gap.objects.get().outcome == Gap.Outcome.UNAVAILABLE
+    assert Gap.objects.get().unavailable_trades == 11
+
+
+def test_the_weight_budget_is_kept_and_a_long_wait_announced(healer, caplog):
+    caplog.set_level("INFO")
+    with running_exchange(["BTCUSDT"], rules=Rules(request_weight_per_minute=None)) as exchange:
+        known = exchange.trade(150_000)
+        tape.store([to_trade(known[0]), to_trade(known[-1])])
+        patient = Patient(exchange, ["BTCUSDT"], weight_budget=500)
+        patient.run(seconds=CHECK_INTERVAL_S + 1)
+        patient.client.close()
+
+        assert exchange.rest_requests["historicalTrades"] == 20
+    assert any("healing the 149,998 missing trades will take about 8 min" in r.message for r in caplog.records)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_two_healers_one_heals_and_the_other_takes_over(exchange):
+    from threading import Thread
+
+    from django.db import connection
+
+    exchange.trade(300)
+    store_all_but(exchange, {50, 60})
+    leader, follower = Patient(exchange, ["BTCUSDT"]), Patient(exchange, ["BTCUSDT"])
+    leader.healer.step(leader.symbols)
+
+    def follow():
+        follower.run(seconds=30)
+        follower.healed_while_led = follower.statistics.healed_trades
+        led.set()
+        gone.wait(30)
+        follower.run(seconds=30)
+        connection.close()
+
+    from threading import Event
+
+    led, gone = Event(), Event()
+    thread = Thread(target=follow)
+    thread.start()
+    led.wait(30)
+    connection.close()
+    gone.set()
+    thread.join()
+    leader.client.close()
+    follower.client.close()
+
+    assert follower.healed_while_led == 0
+    assert follower.statistics.healed_trades == 2
+    assert_the_tape_equals(traded(exchange))
