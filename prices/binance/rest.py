@@ -1,4 +1,5 @@
-"""The exchange's REST interface, as far as healing needs it. In: a symbol and ids. Out: the stream's own trades again.
+"""The exchange's REST interface, as far as healing and the audit need it. In: a symbol and ids, or a stretch of time.
+Out: the stream's own trades again, or the exchange's klines.
 
 One object belongs to one thread and keeps to the exchange's limits by itself: it tells how long to wait before the next
 call, and refuses to call earlier. https://github.com/binance/binance-spot-api-docs/blob/master/rest-api.md
@@ -7,8 +8,9 @@ call, and refuses to call earlier. https://github.com/binance/binance-spot-api-d
 import logging
 import time
 from collections.abc import Callable
+from decimal import Decimal
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 import urllib3
@@ -22,12 +24,18 @@ WEIGHT_BUDGET = 3000
 # https://github.com/binance/binance-spot-api-docs/blob/master/rest-api.md#old-trade-lookup
 WEIGHT_OF_TRADES = 25
 PAGE_TRADES = 1000
+# https://github.com/binance/binance-spot-api-docs/blob/master/rest-api.md#klinecandlestick-data
+WEIGHT_OF_KLINES = 2
+PAGE_KLINES = 1000
+_WEIGHTS = {"historicalTrades": WEIGHT_OF_TRADES, "trades": WEIGHT_OF_TRADES, "klines": WEIGHT_OF_KLINES}
 
 CONNECT_TIMEOUT_S = 5.0
 # The exchange gives up on a request after 10 s.
 READ_TIMEOUT_S = 15.0
 BLOCKED_REGION_WAIT_S = 600.0
 DEFAULT_RETRY_AFTER_S = 60.0
+# Smaller times are milliseconds, whatever was asked for.
+_FIRST_MICROSECOND = 10**15
 
 
 class ExchangeRefused(Exception):
@@ -43,8 +51,21 @@ class ExchangeRefused(Exception):
         self.about_the_request = about_the_request
 
 
+class Kline(NamedTuple):
+    """One minute as the exchange has it. `open_us`: its start, in microseconds since 1970, UTC."""
+
+    open_us: int
+    open: Decimal
+    high: Decimal
+    low: Decimal
+    close: Decimal
+    volume: Decimal
+    trade_count: int
+    quote_volume: Decimal
+
+
 class RestClient:
-    """Fetches trades by id, within the weight budget."""
+    """Fetches trades by id and klines by time, within the weight budget."""
 
     def __init__(
         self,
@@ -82,6 +103,20 @@ class RestClient:
         trades = self._get_trades("trades", {"symbol": symbol, "limit": 1})
         return trades[-1] if trades else None
 
+    def klines(self, symbol: str, start_us: int, end_us: int) -> list[Kline]:
+        """The 1-minute klines that begin within [start_us, end_us), microseconds, at most 1,000, oldest first.
+
+        A minute without trades has a kline with none, or no kline. Raises ExchangeRefused.
+        """
+        span = {"startTime": start_us, "endTime": end_us - 1}  # the exchange includes both ends
+        rows = self._get("klines", {"symbol": symbol, "interval": "1m", **span, "limit": PAGE_KLINES})
+        if not isinstance(rows, list):
+            raise ExchangeRefused("klines did not answer with a list")
+        try:
+            return [_parse_kline(row) for row in rows]
+        except (TypeError, LookupError, ValueError, ArithmeticError) as error:
+            raise ExchangeRefused(f"klines answered with something else than klines: {error!r}") from error
+
     def close(self) -> None:
         """Close the connection that is kept."""
         self._pool.clear()
@@ -105,7 +140,7 @@ class RestClient:
             response = self._pool.request("GET", f"{self._base_url}/api/v3/{endpoint}", fields=parameters)
         except urllib3.exceptions.HTTPError as error:
             raise ExchangeRefused(f"{endpoint} got no answer: {error}") from error
-        self._note_used_weight(response)
+        self._note_used_weight(endpoint, response)
         if response.status != 200:
             raise self._refusal(endpoint, response)
         try:
@@ -113,13 +148,13 @@ class RestClient:
         except orjson.JSONDecodeError as error:
             raise ExchangeRefused(f"{endpoint} did not answer with JSON") from error
 
-    def _note_used_weight(self, response: urllib3.BaseHTTPResponse) -> None:
-        """Hold back until the exchange's minute is over when the next call would go over the budget."""
+    def _note_used_weight(self, endpoint: str, response: urllib3.BaseHTTPResponse) -> None:
+        """Hold back until the exchange's minute is over when another such call would go over the budget."""
         used = response.headers.get("X-MBX-USED-WEIGHT-1M", "")
         if not used.isdecimal():
             return
         self.used_weight = int(used)
-        if self.used_weight + WEIGHT_OF_TRADES > self.weight_budget:
+        if self.used_weight + _WEIGHTS[endpoint] > self.weight_budget:
             self._not_before = self._clock() + _seconds_left_in_minute(response.headers.get("Date"))
 
     def _refusal(self, endpoint: str, response: urllib3.BaseHTTPResponse) -> ExchangeRefused:
@@ -143,6 +178,14 @@ class RestClient:
 def _parse_row(symbol: str, row: dict[str, Any]) -> Trade:
     """{"id":28457,"price":"4.00000100","qty":"12.00000000","quoteQty":"48.0","time":1499865549590,"isBuyerMaker":true}"""
     return make_trade(symbol, row["time"], row["id"], row["price"], row["qty"], row["isBuyerMaker"], symbols=(symbol,))
+
+
+def _parse_kline(row: list[Any]) -> Kline:
+    """[1499040000000000,"0.01634790","0.80000000","0.01575800","0.01577100","148976.11427815",1499040059999999,
+    "2434.19055334",308,"1756.87402397","28.46694368","0"]"""
+    open_us = row[0] if row[0] >= _FIRST_MICROSECOND else row[0] * 1000
+    first, high, low, last, volume = map(Decimal, row[1:6])
+    return Kline(open_us, first, high, low, last, volume, int(row[8]), Decimal(row[7]))
 
 
 def _retry_after(header: str | None) -> float:

@@ -1,0 +1,87 @@
+"""What an audit found, for programs. In: SymbolAudits. Out: a dict for JSON with keys that stay. Prices and volumes are
+exact decimals in strings, ids and counts whole numbers, times ISO 8601 in UTC."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from prices.audit.findings import ExchangeFindings, KlineDifference, SymbolAudit
+from prices.audit.ids import Ids, count
+from prices.audit.reading import CandleValues, Minute
+from prices.audit.spans import Bounds
+from prices.audit.text import exact, iso
+from prices.binance.rest import Kline
+
+
+def dict_of(audits: Sequence[SymbolAudit], bounds: Bounds, keep: int | None) -> dict[str, Any]:
+    """All audits of one run; of each kind of findings the details of the first `keep`, or of all if None."""
+    return {
+        "proven": all(audit.is_proven for audit in audits),
+        "start": bounds.start and iso(bounds.start),
+        "end": bounds.end and iso(bounds.end),
+        "symbols": [_audit(audit, keep) for audit in audits],
+    }
+
+
+def _audit(audit: SymbolAudit, keep: int | None) -> dict[str, Any]:
+    tape = audit.tape
+    return {
+        "symbol": audit.symbol,
+        "proven": audit.is_proven,
+        "trades": tape.trades,
+        "first_trade_id": tape.first_trade_id,
+        "last_trade_id": tape.last_trade_id,
+        "first_time": tape.first_time and iso(tape.first_time),
+        "last_time": tape.last_time and iso(tape.last_time),
+        "missing_ids": {kind: _ids(runs, keep) for kind, runs in audit.missing._asdict().items()},
+        "duplicates": {
+            "count": audit.repeated,
+            "details": [
+                {"trade_id": each.trade_id, "timestamps": [iso(time) for time in each.timestamps]}
+                for each in audit.duplicates
+            ],
+        },
+        "gaps": audit.gaps._asdict(),
+        "candles": {
+            "compared": tape.minutes,
+            "wrong": tape.wrong_candles.count,
+            "details": [_wrong_candle(minute) for minute in tape.wrong_candles.kept],
+        },
+        "exchange": audit.exchange and _exchange(audit.exchange),
+    }
+
+
+def _ids(runs: Sequence[Ids], keep: int | None) -> dict[str, Any]:
+    return {"count": count(runs), "runs": len(runs), "details": [list(ids) for ids in runs[:keep]]}
+
+
+def _wrong_candle(minute: Minute) -> dict[str, Any]:
+    return {"minute": iso(minute.minute), "trades": _values(minute.trades), "candle": _values(minute.candle)}
+
+
+def _exchange(findings: ExchangeFindings) -> dict[str, Any]:
+    return {
+        "compared": findings.compared,
+        "differing": findings.differing.count,
+        "lacking_missing_ids": findings.accounted,
+        "start": findings.span and iso(findings.span.since),
+        "end": findings.span and iso(findings.span.until),
+        "notes": findings.notes,
+        "details": [_difference(difference) for difference in findings.differing.kept],
+    }
+
+
+def _difference(difference: KlineDifference) -> dict[str, Any]:
+    tape = _values(difference.tape and difference.tape.trades)
+    if tape and difference.tape and difference.tape.quote_volume:
+        tape["quote_volume"] = exact(difference.tape.quote_volume[0])
+    return {"minute": iso(difference.minute), "tape": tape, "exchange": _values(difference.kline)}
+
+
+def _values(values: CandleValues | Kline | None) -> dict[str, Any] | None:
+    if values is None:
+        return None
+    return {
+        name: value if isinstance(value, int) else exact(value)
+        for name, value in values._asdict().items()
+        if name != "open_us"
+    }

@@ -1,0 +1,98 @@
+"""What an audit found. Plain values: the auditor fills them in, the report shows them."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Generic, NamedTuple, TypeVar
+
+from prices.audit.ids import Missing, count
+from prices.audit.reading import Duplicate, Minute
+from prices.audit.spans import Bounds, Span
+from prices.binance.rest import Kline
+
+T = TypeVar("T")
+
+
+@dataclass
+class Findings(Generic[T]):
+    """Counts all and keeps the first few, so that memory is bounded however much is wrong. `keep` None: all."""
+
+    keep: int | None
+    count: int = 0
+    kept: list[T] = field(default_factory=list)
+
+    def add(self, finding: T) -> None:
+        self.count += 1
+        if self.keep is None or len(self.kept) < self.keep:
+            self.kept.append(finding)
+
+
+class KlineDifference(NamedTuple):
+    """A minute of which tape and exchange tell different things; None: without trades."""
+
+    minute: datetime
+    tape: Minute | None
+    kline: Kline | None
+
+
+class GapCounts(NamedTuple):
+    open: int
+    healed: int
+    unavailable: int
+
+
+@dataclass
+class TapeFindings:
+    """What the trades are, and where their candles are wrong."""
+
+    wrong_candles: Findings[Minute]
+    trades: int = 0
+    minutes: int = 0
+    first_trade_id: int | None = None
+    last_trade_id: int | None = None
+    first_time: datetime | None = None
+    last_time: datetime | None = None
+
+
+@dataclass
+class ExchangeFindings:
+    """How the tape compares with the exchange.
+
+    `span`: what was compared, None when there is nothing that can be. `accounted`: minutes in which the tape lacks
+    trades whose ids are known to be missing, and which say nothing new.
+    """
+
+    span: Span | None
+    differing: Findings[KlineDifference]
+    compared: int = 0
+    accounted: int = 0
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class SymbolAudit:
+    symbol: str
+    bounds: Bounds
+    tape: TapeFindings
+    missing: Missing
+    # Rows too many, and where the first of them are.
+    repeated: int
+    duplicates: list[Duplicate]
+    gaps: GapCounts
+    exchange: ExchangeFindings | None
+
+    @property
+    def faults(self) -> list[tuple[int, str]]:
+        """What is off, with its count; nothing when the tape is proven. Unavailable ids are explained, and no fault."""
+        counted = [
+            (count(self.missing.unexplained), "missing ids unexplained"),
+            (count(self.missing.in_open_gaps), "missing ids in open gaps"),
+            (self.gaps.open, "open gaps"),
+            (self.repeated, "stored twice"),
+            (self.tape.wrong_candles.count, "wrong candles"),
+            (self.exchange.differing.count if self.exchange else 0, "minutes unlike the exchange's"),
+        ]
+        return [(number, what) for number, what in counted if number]
+
+    @property
+    def is_proven(self) -> bool:
+        return not self.faults
