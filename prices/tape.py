@@ -21,7 +21,8 @@ class Stored(NamedTuple):
     duplicates: int
 
 
-# Lives as long as the connection, and is empty again after each transaction.
+# Lives as long as the connection, and is empty again after each transaction; the DELETE is for a caller that stores
+# twice in a transaction of its own.
 _CREATE_INCOMING = """
 CREATE TEMPORARY TABLE IF NOT EXISTS incoming (
     symbol text COLLATE "C",
@@ -30,7 +31,8 @@ CREATE TEMPORARY TABLE IF NOT EXISTS incoming (
     price numeric,
     quantity numeric,
     buyer_is_maker boolean
-) ON COMMIT DELETE ROWS
+) ON COMMIT DELETE ROWS;
+DELETE FROM incoming
 """
 
 _COPY_INCOMING = "COPY incoming FROM STDIN"

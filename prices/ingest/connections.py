@@ -72,6 +72,7 @@ class Connections:
         self._slots: list[Slot] = []
         self._retiring: list[Connection] = []
         self._retired_counts = Counts()
+        self._heard_at: dict[str, float] = {}  # the last trade of each symbol over connections that are no more
         self._next_attempt_at = 0.0
         self._wanted = frozenset(symbols)
         self._spread = frozenset[str]()
@@ -86,21 +87,21 @@ class Connections:
         self._wanted = frozenset(symbols)
 
     def silent_for_s(self, symbol: str) -> float:
-        """How long no trade of `symbol` has come over a connection that is up; 0 when there is no such connection."""
-        heard_at = [
-            connection.last_trade_at.get(symbol, connection.began_at)
-            for slot in list(self._slots)
-            if symbol in slot.symbols
-            for connection in slot.connections
-            if connection.is_subscribed
-        ]
-        return self._clock() - max(heard_at) if heard_at else 0.0
+        """How long no trade of `symbol` has come, over whatever connection; 0 while none that carries it is up."""
+        carriers = self._carriers(symbol)
+        if not any(connection.is_subscribed for connection in carriers):
+            return 0.0
+        heard_at = [connection.last_trade_at.get(symbol, 0.0) for connection in [*carriers, *self._retiring]]
+        return self._clock() - max(self._heard_at.get(symbol, self._clock()), *heard_at)
 
-    def replace(self, symbol: str, reason: str) -> None:
-        """Have the connection that carries `symbol` replaced; may be called from any thread."""
-        for slot in list(self._slots):
-            if symbol in slot.symbols and slot.current:
-                slot.current.replace_because(reason)
+    def replace(self, symbol: str, reason: str, older_than_s: float) -> None:
+        """Have the connection that carries `symbol` replaced if it is that old; may be called from any thread."""
+        for connection in self._carriers(symbol):
+            if self._clock() - connection.began_at > older_than_s:
+                connection.replace_because(reason)
+
+    def _carriers(self, symbol: str) -> list[Connection]:
+        return [connection for slot in list(self._slots) if symbol in slot.symbols for connection in slot.connections]
 
     def run(self, stop: threading.Event) -> None:
         """Keep everything connected until `stop` is set. Raises what a connection's thread died of unexpectedly."""
@@ -134,6 +135,7 @@ class Connections:
         for slot in self._slots:
             slot.symbols &= wanted
         homeless = sorted(wanted.difference(*(slot.symbols for slot in self._slots)))
+        self._heard_at |= dict.fromkeys(homeless, self._clock())
         while homeless:
             roomy = [slot for slot in self._slots if len(slot.symbols) < STREAMS_PER_CONNECTION]
             if not roomy:
@@ -221,6 +223,7 @@ class Connections:
                 self._retire(connection)
             self._slots.remove(slot)
         for connection in [connection for connection in self._retiring if connection.has_ended]:
+            self._heard_at |= connection.last_trade_at
             self._retiring.remove(connection)
             self._retired_counts += connection.counts
 

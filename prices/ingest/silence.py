@@ -52,4 +52,5 @@ class SilenceWatch:
         if newest is None or newest.trade_id <= (queries.newest_trade_id(symbol) or 0):
             return
         tape.store([newest])
-        self._connections.replace(symbol, f"{symbol} was silent for {silent_s:.0f} s while it was traded")
+        reason = f"{symbol} was silent for {silent_s:.0f} s while it was traded"
+        self._connections.replace(symbol, reason, self._suspicious_after_s)
