@@ -11,12 +11,13 @@ export GRANIAN_HOST := $(HOST)
 export GRANIAN_PORT := $(PORT)
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help run demo test install install-dev clean
+.PHONY: help run demo test chaos install install-dev clean
 
 help:
 	@echo "make run    the tracker on Binance's trades: web server and ingester, page on http://$(HOST):$(PORT)/"
 	@echo "make demo   the same against a local exchange, for a machine that can't reach Binance"
 	@echo "make test   every check: format, lint, types, migrations, tests"
+	@echo "make chaos  five minutes of everything going wrong, in real processes"
 	@echo
 	@echo "make run PORT=8080 takes another port, make run PYTHON=python3.12 another Python (3.11 or newer)."
 
@@ -49,6 +50,11 @@ test: install-dev
 	DJANGO_SETTINGS_MODULE=tracker.settings_for_tests $(BIN)/python manage.py check
 	DJANGO_SETTINGS_MODULE=tracker.settings_for_tests $(BIN)/python manage.py makemigrations --check --dry-run
 	$(BIN)/pytest
+
+# Everything goes wrong, for five minutes: CHAOS_SECONDS=3600 for an hour.
+chaos: export CHAOS_SECONDS ?= 300
+chaos: install-dev
+	$(BIN)/pytest prices/tests/test_chaos.py --capture=no
 
 install: .venv/installed
 

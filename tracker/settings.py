@@ -7,6 +7,7 @@ the database is the embedded PostgreSQL unless DATABASE_URL names another.
 from pathlib import Path
 
 import environ
+from django.core.exceptions import ImproperlyConfigured
 
 from tracker.secret_key import kept_secret_key
 
@@ -75,17 +76,31 @@ TEMPLATES = [
     },
 ]
 
+# A database that is gone without a word is noticed within half a minute. The queries are short and their plans known:
+# compiling them, as PostgreSQL does from an estimated cost on, only costs time.
+DATABASE_OPTIONS = {
+    "connect_timeout": 5,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,  # milliseconds
+    "options": "-c jit=off",
+}
+DATABASE_URL = env.str("DATABASE_URL", default="")
+DATABASE = (
+    env.db_url_config(DATABASE_URL)
+    if DATABASE_URL
+    else {"ENGINE": "tracker.embedded_postgres", "NAME": "tracker", "DATA_DIR": VAR_DIR / "postgres"}
+)
+if "postgres" not in DATABASE["ENGINE"]:
+    raise ImproperlyConfigured("DATABASE_URL must name a PostgreSQL: postgres://user:password@host:5432/name")
 # Persistent connections. A connection that the database dropped is replaced by the one reader (prices/queries.py) and
 # the one writer (prices/tape.py), so no health check has to cost every request a query.
-DATABASE_URL = env.str("DATABASE_URL", default="")
 DATABASES = {
     "default": {
-        **(
-            env.db_url_config(DATABASE_URL)
-            if DATABASE_URL
-            else {"ENGINE": "tracker.embedded_postgres", "NAME": "tracker", "DATA_DIR": VAR_DIR / "postgres"}
-        ),
+        **DATABASE,
         "CONN_MAX_AGE": None,
+        "OPTIONS": DATABASE_OPTIONS | DATABASE.get("OPTIONS", {}),
     }
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
