@@ -5,6 +5,7 @@ the database is the embedded PostgreSQL unless DATABASE_URL names another.
 """
 
 from pathlib import Path
+from typing import Any
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
@@ -78,7 +79,7 @@ TEMPLATES = [
 
 # A database that is gone without a word is noticed within half a minute. The queries are short and their plans known:
 # compiling them, as PostgreSQL does from an estimated cost on, only costs time.
-DATABASE_OPTIONS = {
+DATABASE_OPTIONS: dict[str, Any] = {
     "connect_timeout": 5,
     "keepalives_idle": 10,
     "keepalives_interval": 5,
@@ -87,7 +88,7 @@ DATABASE_OPTIONS = {
     "options": "-c jit=off",
 }
 DATABASE_URL = env.str("DATABASE_URL", default="")
-DATABASE = (
+DATABASE: dict[str, Any] = (
     env.db_url_config(DATABASE_URL)
     if DATABASE_URL
     else {"ENGINE": "tracker.embedded_postgres", "NAME": "tracker", "DATA_DIR": VAR_DIR / "postgres"}

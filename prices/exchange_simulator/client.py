@@ -3,17 +3,29 @@ without ever waiting: a client that reads too slowly is cut off, so that it cann
 
 import asyncio
 import logging
+import struct
 from collections.abc import Callable
+from socket import SO_LINGER, SOL_SOCKET
 
 from aiohttp import WSCloseCode, web
 
 from prices.exchange_simulator.control import Subscription
+from prices.exchange_simulator.faults import Silence
 from prices.exchange_simulator.frames import PING, frame
 from prices.exchange_simulator.limits import RollingWindow, Rules
 
 logger = logging.getLogger(__name__)
 
 CLOSING_TIMEOUT_S = 1.0
+POLL_S = 0.02
+_NO_LINGER = struct.pack("ii", 1, 0)
+
+
+def reset(transport: asyncio.Transport) -> None:
+    """Ends a connection by a TCP reset: what was not delivered yet is gone."""
+    if not transport.is_closing():
+        transport.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_LINGER, _NO_LINGER)
+    transport.abort()
 
 
 class Client:
@@ -30,9 +42,11 @@ class Client:
         unit: int,
         rules: Rules,
         now_us: Callable[[], int],
+        silence: Silence | None = None,
     ) -> None:
         self.subscription = subscription
         self.unit = unit
+        self.silence = silence  # a fault: no trades, or not a single frame
         self.name = "{}:{}".format(*transport.get_extra_info("peername", ("?", "?"))[:2])
         self._socket = socket
         self._transport = transport
@@ -51,11 +65,15 @@ class Client:
     def send(self, frames: bytes) -> None:
         """Straight to the transport, whose buffer is the client's queue: many frames cost one system call, and its size
         tells how far the client is behind."""
-        if self._transport.is_closing():
+        if self.is_leaving or self.silence == "everything":
             return
         self._transport.write(frames)
         if self._transport.get_write_buffer_size() > self._rules.backlog_bytes:
             self.abort("it reads too slowly")
+
+    @property
+    def is_leaving(self) -> bool:
+        return self._closing is not None or self._transport.is_closing()
 
     @property
     def backlog_bytes(self) -> int:
@@ -83,7 +101,12 @@ class Client:
     def abort(self, reason: str) -> None:
         """No handshake, nothing flushed: the connection is gone."""
         logger.info("client %s cut off: %s", self.name, reason)
-        self._transport.abort()
+        reset(self._transport)
+
+    async def until_it_may_answer(self) -> None:
+        """A dead peer does not even take part in the closing handshake: until the silence or the connection ends."""
+        while self.silence == "everything" and not self._transport.is_closing():
+            await asyncio.sleep(POLL_S)
 
     def forget(self) -> None:
         """Stops the timers once the connection has ended."""
@@ -93,10 +116,12 @@ class Client:
             self._pong_deadline.cancel()
 
     def _ping(self) -> None:
+        self._next_ping = self._loop.call_later(self._rules.ping_interval_s, self._ping)
+        if self.silence == "everything":
+            return
         payload = str(self._now_us() // 1000).encode()
         self._unanswered.append(payload)
         self.send(frame(payload, PING))
-        self._next_ping = self._loop.call_later(self._rules.ping_interval_s, self._ping)
         if self._pong_deadline is None:
             self._pong_deadline = self._loop.call_later(self._rules.pong_timeout_s, self.abort, "no pong in time")
 

@@ -52,15 +52,14 @@ async def exchange_info(tape: Tape, now_us: int, parameters: Parameters, unit: i
 
 async def trades(listed: Tape, _now_us: int, parameters: Parameters, unit: int) -> Any:
     tape = listed.of(parameters.symbol())
-    return [_trade(trade, unit) for trade in tape.latest(parameters.limit())]
+    return [_trade(trade, unit) for trade in tape.available(None, parameters.limit())]
 
 
 async def historical_trades(listed: Tape, _now_us: int, parameters: Parameters, unit: int) -> Any:
     """`fromId` is inclusive. Ids that the exchange no longer has are left out: the answer begins with the oldest it
     has."""
     tape, limit, from_id = listed.of(parameters.symbol()), parameters.limit(), parameters.integer("fromId")
-    page = tape.latest(limit) if from_id is None else tape.from_id(from_id, limit)
-    return [_trade(trade, unit) for trade in page]
+    return [_trade(trade, unit) for trade in tape.available(from_id, limit)]
 
 
 async def aggregate_trades(listed: Tape, _now_us: int, parameters: Parameters, unit: int) -> Any:

@@ -96,6 +96,33 @@ class RunningExchange:
         """Returns when the closing handshakes are over."""
         self._wait(self.exchange.streams.disconnect_all(abrupt=abrupt))
 
+    def faults(self, *, for_s: float | None = None, **changes: Any) -> None:
+        """Sets faults by name (see `Faults`) and leaves the others as they are; with `for_s` they go off again after so
+        many seconds. FaultError when one is not sound."""
+        self._call(lambda: self.exchange.faults.change(changes, for_s))
+
+    def clear_faults(self) -> None:
+        self._call(self.exchange.faults.clear)
+
+    def state(self) -> dict[str, Any]:
+        """The faults that are on, and counters."""
+        return self._call(self.exchange.state)
+
+    def drop(self, *, abrupt: bool = False) -> None:
+        self.disconnect_all(abrupt=abrupt)
+
+    def server_shutdown(self, *, cut_after_s: float | None = None, abrupt: bool = False) -> None:
+        self._call(lambda: self.exchange.server_shutdown(cut_after_s=cut_after_s, abrupt=abrupt))
+
+    def forget(self, symbol: str, first_id: int, last_id: int) -> None:
+        self._call(lambda: self.exchange.forget(symbol, first_id, last_id))
+
+    def pause(self) -> None:
+        self._call(self.exchange.pause)
+
+    def resume(self) -> None:
+        self._call(self.exchange.resume)
+
     def wait_until_sent(self, timeout: float = 30) -> None:
         """Until the network has taken everything. Who publishes without it may lose a client that is too slow, as the
         real exchange would."""

@@ -4,8 +4,8 @@ order, once somebody listens: a trade that nobody hears is gone, as on the real 
 import asyncio
 from collections.abc import Iterator, Sequence
 
+from prices.exchange_simulator.fan_out import trade_stream
 from prices.exchange_simulator.server import Exchange
-from prices.exchange_simulator.streams import trade_stream
 from prices.exchange_simulator.trade import Trade
 
 POLL_S = 0.02
@@ -47,12 +47,17 @@ async def play(
     batch: list[Trade] = []
 
     for trade, due_s in zip(trades, due_times_s(trades, speed=speed, rate=rate), strict=True):
+        if exchange.is_paused:
+            paused_s = loop.time()
+            await exchange.until_resumed()
+            start_s += loop.time() - paused_s
         wait_s = start_s + due_s - loop.time()
         if batch and (wait_s > 0 or len(batch) >= LARGEST_BATCH):
             exchange.publish(batch)
             batch = []
             await (asyncio.sleep(wait_s) if wait_s > 0 else _until_taken(exchange))
         batch.append(trade)
+    await exchange.until_resumed()
     exchange.publish(batch)
 
 

@@ -12,30 +12,34 @@ import orjson
 from aiohttp import web
 
 from prices.exchange_simulator.endpoints import ENDPOINTS
+from prices.exchange_simulator.fault_switch import FaultSwitch
 from prices.exchange_simulator.frames import TIME_UNITS
 from prices.exchange_simulator.limits import RequestWeights, Rules, Verdict
 from prices.exchange_simulator.parameters import ApiError, Parameters
+from prices.exchange_simulator.rest_faults import RestFaults
 from prices.exchange_simulator.tape import Tape
 
 
 class Rest:
-    def __init__(self, tape: Tape, rules: Rules, now_us: Callable[[], int]) -> None:
+    def __init__(self, tape: Tape, rules: Rules, now_us: Callable[[], int], faults: FaultSwitch) -> None:
         self._tape = tape
+        self._faults = RestFaults(faults)
         self._weight_limit = rules.request_weight_per_minute
         self._now_us = now_us
         self.requests: Counter[str] = Counter()  # by endpoint
         self._weights: dict[str, RequestWeights] = {}
 
-    async def serve(self, request: web.Request) -> web.Response:
+    async def serve(self, request: web.Request) -> web.StreamResponse:
         """GET /api/v3/<endpoint>."""
-        # Every REST request passes here: the place for faults such as 429, 418, 5xx, a slow or an empty answer.
         name = request.match_info["endpoint"]
         endpoint = ENDPOINTS.get(name)
         if endpoint is None:
             raise web.HTTPNotFound
         self.requests[name] += 1
         weights = self._weights.setdefault(request.remote or "", RequestWeights(self._weight_limit))
-        verdict = weights.charge(endpoint.weight, self._now_us() / 1e6)
+        verdict = self._faults.verdict(weights.charge(endpoint.weight, self._now_us() / 1e6))
+        if verdict.status == 200 and (failure := await self._faults.failure(request)) is not None:
+            return failure
         try:
             if verdict.status != 200:
                 raise self._refusal(verdict)
@@ -44,7 +48,8 @@ class Rest:
             payload = await endpoint.answer(self._tape, self._now_us(), parameters, _time_unit(request))
         except ApiError as error:
             payload, status = {"code": error.code, "msg": str(error)}, error.status
-        return _response(payload, status, verdict)
+        answer = _response(payload, status, verdict)
+        return await self._faults.spoiled(request, answer) if status == 200 else answer
 
     def _refusal(self, verdict: Verdict) -> ApiError:
         if verdict.status == 418:

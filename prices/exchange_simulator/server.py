@@ -5,13 +5,18 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 from aiohttp import web
 
+from prices.exchange_simulator import remote
+from prices.exchange_simulator.fan_out import aggregate_stream
+from prices.exchange_simulator.fault_switch import FaultSwitch
+from prices.exchange_simulator.faults import FaultError
 from prices.exchange_simulator.limits import Rules
 from prices.exchange_simulator.market import Market
 from prices.exchange_simulator.rest import Rest
-from prices.exchange_simulator.streams import Streams, aggregate_stream
+from prices.exchange_simulator.streams import Streams
 from prices.exchange_simulator.tape import KEEP, Tape
 from prices.exchange_simulator.trade import Trade
 
@@ -56,11 +61,14 @@ class Exchange:
         start_us = now_us() - int(history_s * 1_000_000) if rate else 0
         self.tape = Tape(symbols, keep)
         self.market = Market(symbols, rate=rate, seed=seed, first_id=first_id, start_us=start_us)
-        self.streams = Streams(rules, now_us)
-        self.rest = Rest(self.tape, rules, now_us)
+        self.faults = FaultSwitch(seed)
+        self.streams = Streams(rules, now_us, self.faults)
+        self.rest = Rest(self.tape, rules, now_us, self.faults)
         self.trades_published = 0
         self._now_us = now_us
         self._trading: asyncio.Task[None] | None = None
+        self._not_paused = asyncio.Event()
+        self._not_paused.set()
         self._runner: web.AppRunner | None = None
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> int:
@@ -81,6 +89,7 @@ class Exchange:
     async def stop(self) -> None:
         if self._trading:
             self._trading.cancel()
+        self.faults.clear()
         if self._runner:
             for site in list(self._runner.sites):
                 await site.stop()
@@ -106,16 +115,66 @@ class Exchange:
         self.publish(trades)
         return trades
 
+    @property
+    def is_paused(self) -> bool:
+        return not self._not_paused.is_set()
+
+    def pause(self) -> None:
+        """No trade is made or replayed until `resume`, except by `trade` and `publish`."""
+        self._not_paused.clear()
+
+    def resume(self) -> None:
+        """The market goes on from now: nothing traded during the pause."""
+        if self.is_paused:
+            self.market.skip_to(self._now_us())
+            self._not_paused.set()
+
+    async def until_resumed(self) -> None:
+        await self._not_paused.wait()
+
+    def server_shutdown(self, *, cut_after_s: float | None = None, abrupt: bool = False) -> int:
+        """Announces it to the open connections, and cuts these after so many seconds. Returns how many they are."""
+        clients = list(self.streams.clients)
+        self.streams.send_server_shutdown()
+        if cut_after_s is not None:
+            loop = asyncio.get_running_loop()
+            loop.call_later(cut_after_s, lambda: self.streams.drop(clients, abrupt=abrupt))
+        return len(clients)
+
+    def forget(self, symbol: str, first_id: int, last_id: int) -> None:
+        """`historicalTrades` and `trades` will never have these ids, traded already or not; the tape keeps them."""
+        if symbol not in self.tape:
+            raise FaultError(f"symbol must be one of {', '.join(self.tape.symbols)}, not {symbol!r:.100}")
+        if last_id < first_id:
+            raise FaultError(f"last_id must not be less than first_id, as {last_id} is")
+        self.tape.of(symbol).forget(first_id, last_id)
+
+    def state(self) -> dict[str, Any]:
+        """What is on, and what happened since the start."""
+        return {
+            "faults": self.faults.on.on(),
+            "paused": self.is_paused,
+            "counters": {
+                "trades_published": self.trades_published,
+                "connections": len(self.streams.clients),
+                "connection_attempts": self.streams.connection_attempts,
+                "rest_requests": dict(self.rest.requests),
+                **self.faults.counters,
+            },
+        }
+
     def _app(self) -> web.Application:
         app = web.Application()
         app.router.add_get("/ws{streams:(/.*)?}", self.streams.serve)
         app.router.add_get("/stream", self.streams.serve)
         app.router.add_get("/api/v3/{endpoint}", self.rest.serve)
+        app.router.add_routes(remote.routes(self))
         return app
 
     async def _trade_at_rate(self) -> None:
         while True:
             await asyncio.sleep(TICK_S)
+            await self._not_paused.wait()
             now_us = self._now_us()
             if self.market.lag_us(now_us) > LONGEST_LAG_US:
                 logger.warning(

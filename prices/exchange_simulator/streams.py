@@ -1,20 +1,19 @@
-"""The WebSocket side: who listens to what, and the fan-out of what is traded. In: trades and aggregates, and what
-clients ask for. Out: each event's frame, encoded once, to every client that subscribed to it."""
+"""The WebSocket side: connections, and what is traded on its way to them. In: trades and aggregates, and what clients
+ask for. Out: each event to every client that subscribed to it, each request answered."""
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from prices.exchange_simulator import control
 from prices.exchange_simulator.client import CLOSING_TIMEOUT_S, Client
 from prices.exchange_simulator.control import Subscription
+from prices.exchange_simulator.fan_out import FanOut, aggregate_stream, trade_stream
+from prices.exchange_simulator.fault_switch import FaultSwitch
 from prices.exchange_simulator.frames import (
-    BINARY,
     PONG,
-    TEXT,
     TIME_UNITS,
     aggregate_event,
     combined,
@@ -24,37 +23,32 @@ from prices.exchange_simulator.frames import (
     trade_event,
 )
 from prices.exchange_simulator.limits import CONNECTION_ATTEMPTS_WINDOW_S, RollingWindow, Rules
+from prices.exchange_simulator.stream_faults import StreamFaults
 from prices.exchange_simulator.trade import Aggregate, Trade
 
 logger = logging.getLogger(__name__)
 
-Event = TypeVar("Event", Trade, Aggregate)
-
-
-def trade_stream(symbol: str) -> str:
-    return f"{symbol.lower()}@trade"
-
-
-def aggregate_stream(symbol: str) -> str:
-    return f"{symbol.lower()}@aggTrade"
-
 
 class Streams:
-    def __init__(self, rules: Rules, now_us: Callable[[], int]) -> None:
-        self.clients: dict[Client, None] = {}  # an ordered set
+    def __init__(self, rules: Rules, now_us: Callable[[], int], faults: FaultSwitch) -> None:
         self.connection_attempts = 0
-        self.frames_sent = 0
+        self.fan_out = FanOut()
         self._rules = rules
         self._now_us = now_us
-        self._subscribers: dict[str, dict[Client, None]] = {}
+        self._switch = faults
+        self._faults = StreamFaults(faults, self.fan_out, self.drop, now_us)
         self._attempts_by_ip: dict[str, RollingWindow] = {}
 
+    @property
+    def clients(self) -> Collection[Client]:
+        return self.fan_out.clients
+
     def subscribers(self, stream: str) -> int:
-        return len(self._subscribers.get(stream, ()))
+        return len(self.fan_out.subscribers(stream))
 
     def listeners(self, streams: Collection[str]) -> int:
         """How many clients are subscribed to one of these streams at least."""
-        return len({client for stream in streams for client in self._subscribers.get(stream, ())})
+        return len({client for stream in streams for client in self.fan_out.subscribers(stream)})
 
     @property
     def backlog_bytes(self) -> int:
@@ -63,16 +57,19 @@ class Streams:
 
     def publish(self, trades: Sequence[Trade]) -> None:
         """To whoever listens, in the given order."""
-        self._fan_out(trades, trade_stream, trade_event)
+        if self._switch.on.touch_trades:
+            self._faults.publish(trades)
+        else:
+            self.fan_out.send(trades, trade_stream, trade_event, self._now_us())
 
     def publish_aggregates(self, aggregates: Sequence[Aggregate]) -> None:
-        self._fan_out(aggregates, aggregate_stream, aggregate_event)
+        if silent := self._switch.on.silence_symbols:
+            aggregates = [aggregate for aggregate in aggregates if aggregate.symbol not in silent]
+        self.fan_out.send(aggregates, aggregate_stream, aggregate_event, self._now_us())
 
     def send_raw(self, data: bytes, stream: str | None = None, *, binary: bool = False) -> None:
         """One frame of any content to all clients, or to the subscribers of a stream."""
-        clients = self.clients if stream is None else self._subscribers.get(stream, {})
-        for client in list(clients):
-            client.send(frame(data, BINARY if binary else TEXT))
+        self.fan_out.send_raw(data, stream, binary=binary)
 
     def send_server_shutdown(self) -> None:
         """https://github.com/binance/binance-spot-api-docs/blob/master/web-socket-streams.md#server-shutdown"""
@@ -80,18 +77,26 @@ class Streams:
             event = server_shutdown_event(self._now_us(), client.unit)
             client.send(text_frame(combined("!serverShutdown", event) if client.subscription.combined else event))
 
+    def drop(self, clients: Iterable[Client] | None = None, *, abrupt: bool = False) -> list[asyncio.Task[None]]:
+        """Ends these connections, or all: with a closing handshake each, whose tasks are returned, or abruptly, by a
+        TCP reset each."""
+        handshakes = []
+        for client in [one for one in self.clients if clients is None or one in clients]:
+            self._switch.counters["connections_dropped"] += not client.is_leaving
+            if abrupt:
+                client.abort("it is dropped")
+            else:
+                handshakes.append(client.close(WSCloseCode.GOING_AWAY, "Server is going away"))
+        return handshakes
+
     async def disconnect_all(self, *, abrupt: bool = False) -> None:
-        clients = list(self.clients)
-        if abrupt:
-            for client in clients:
-                client.abort("all clients are")
-        else:
-            await asyncio.gather(*(client.close(WSCloseCode.GOING_AWAY, "Server is going away") for client in clients))
+        await asyncio.gather(*self.drop(abrupt=abrupt))
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         """A connection to /ws, /ws/<stream>/<stream>, /stream or /stream?streams=<stream>/<stream>."""
-        # Every new connection passes here: the place for faults such as refusing it.
         self.connection_attempts += 1
+        if (refusal := self._faults.refusal(request)) is not None:
+            return refusal
         if not self._may_connect(request.remote or ""):
             return web.Response(status=429, text="Too many connection attempts")
         unit = TIME_UNITS.get(request.query.get("timeUnit", "MILLISECOND"))
@@ -103,19 +108,20 @@ class Streams:
         return await self._connect(request, subscription, unit)
 
     async def _connect(self, request: web.Request, subscription: Subscription, unit: int) -> web.StreamResponse:
-        socket = web.WebSocketResponse(timeout=CLOSING_TIMEOUT_S, autoping=False, compress=False)
+        # A client's close is answered when this returns.
+        socket = web.WebSocketResponse(timeout=CLOSING_TIMEOUT_S, autoping=False, autoclose=False, compress=False)
         await socket.prepare(request)
         if request.transport is None:  # gone during the handshake
             return socket
-        client = Client(socket, request.transport, subscription, unit, self._rules, self._now_us)
-        self.clients[client] = None
-        self._index(client, before=(), now=subscription.streams)
+        silence = self._switch.on.silence if self._switch.on.silence_new_connections else None
+        client = Client(socket, request.transport, subscription, unit, self._rules, self._now_us, silence)
+        self.fan_out.add(client)
         logger.info("client %s connected to %s", client.name, request.path_qs[:200])
         try:
             await self._listen(socket, client)
+            await client.until_it_may_answer()
         finally:
-            del self.clients[client]
-            self._index(client, before=subscription.streams, now=())
+            self.fan_out.remove(client)
             client.forget()
             logger.info("client %s disconnected", client.name)
         return socket
@@ -141,36 +147,7 @@ class Streams:
     def _control(self, text: str, client: Client) -> None:
         before = client.subscription.streams.copy()
         client.send(text_frame(control.reply(text, client.subscription)))
-        self._index(client, before, client.subscription.streams)
-
-    def _index(self, client: Client, before: Collection[str], now: Collection[str]) -> None:
-        for stream in before:
-            if stream not in now:
-                self._subscribers[stream].pop(client, None)
-                if not self._subscribers[stream]:
-                    del self._subscribers[stream]
-        for stream in now:
-            self._subscribers.setdefault(stream, {})[client] = None
-
-    def _fan_out(
-        self, events: Sequence[Event], stream_of: Callable[[str], str], encode: Callable[[Event, int, int], str]
-    ) -> None:
-        event_us = self._now_us()
-        outbox: dict[Client, list[bytes]] = {}
-        for event in events:
-            stream = stream_of(event.symbol)
-            frames: dict[tuple[bool, int], bytes] = {}
-            for client in self._subscribers.get(stream, ()):
-                shape = (client.subscription.combined, client.unit)
-                if shape not in frames:
-                    text = encode(event, event_us, client.unit)
-                    frames[shape] = text_frame(combined(stream, text) if client.subscription.combined else text)
-                # Every event on its way to a client passes here: the place for faults such as leaving one out,
-                # repeating it, delivering it late or silencing a symbol.
-                outbox.setdefault(client, []).append(frames[shape])
-        for client, batch in outbox.items():
-            client.send(b"".join(batch))
-            self.frames_sent += len(batch)
+        self.fan_out.index(client, before, client.subscription.streams)
 
 
 def _streams_in_url(request: web.Request) -> list[str]:

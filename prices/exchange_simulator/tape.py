@@ -4,6 +4,7 @@ order, repeats included. Out: runs of trades and aggregates by id or by time, in
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
+from itertools import islice
 from operator import attrgetter
 
 from prices.exchange_simulator.trade import Aggregate, Trade
@@ -26,6 +27,7 @@ class SymbolTape:
         # first trade id ever seen, so that they are consecutive and never fall.
         self._aggregates: list[int] = []
         self._first_aggregate_id = 0
+        self._forgotten: list[range] = []
 
     def __len__(self) -> int:
         return len(self._trades)
@@ -45,7 +47,7 @@ class SymbolTape:
         if is_late:
             self._trades.sort(key=_trade_id)
             self._aggregates.sort()
-        self._forget()
+        self._drop_oldest()
         return starts
 
     def trades(self) -> list[Trade]:
@@ -55,9 +57,25 @@ class SymbolTape:
         return self._trades[-limit:]
 
     def from_id(self, trade_id: int, limit: int) -> list[Trade]:
-        """The oldest trades with that id or a greater one; ids that were forgotten are simply not there."""
+        """The oldest trades with that id or a greater one; ids that are not kept any more are simply not there."""
         first = bisect_left(self._trades, trade_id, key=_trade_id)
         return self._trades[first : first + limit]
+
+    def forget(self, first_id: int, last_id: int) -> None:
+        """REST will never have these ids, traded already or not; the tape itself keeps them."""
+        self._forgotten.append(range(first_id, last_id + 1))
+
+    def available(self, trade_id: int | None, limit: int) -> list[Trade]:
+        """What REST has: the oldest trades from that id on, or without one the newest."""
+        if not self._forgotten:
+            return self.latest(limit) if trade_id is None else self.from_id(trade_id, limit)
+        if trade_id is None:
+            candidates = reversed(self._trades)
+        else:
+            first = bisect_left(self._trades, trade_id, key=_trade_id)
+            candidates = map(self._trades.__getitem__, range(first, len(self._trades)))
+        found = islice((trade for trade in candidates if not self._is_forgotten(trade)), limit)
+        return sorted(found, key=_trade_id)
 
     def between(self, start_us: int, end_us: int) -> list[Trade]:
         """Trades with start <= time < end."""
@@ -98,6 +116,9 @@ class SymbolTape:
             return len(self._aggregates)
         return bisect_left(self._aggregates, self._trades[position].trade_id)
 
+    def _is_forgotten(self, trade: Trade) -> bool:
+        return any(trade.trade_id in ids for ids in self._forgotten)
+
     def _unseen(self, trades: Iterable[Trade]) -> list[Trade]:
         newest = self._trades[-1].trade_id if self._trades else -1
         by_id: dict[int, Trade] = {}
@@ -130,7 +151,7 @@ class SymbolTape:
             buyer_is_maker=run[0].buyer_is_maker,
         )
 
-    def _forget(self) -> None:
+    def _drop_oldest(self) -> None:
         """Drops the oldest, a tenth at a time: dropping one by one would move the whole list for each trade."""
         if len(self._trades) <= self._keep + self._keep // 10:
             return

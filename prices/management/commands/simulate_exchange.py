@@ -20,6 +20,7 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from prices.exchange_simulator import Rules
+from prices.exchange_simulator.faults import FaultError, descriptions, parse_option
 from prices.exchange_simulator.parameters import is_symbol
 from prices.exchange_simulator.recording import RecordingError, read_recordings
 from prices.exchange_simulator.replay import FLAT_OUT, play, wait_for_clients
@@ -41,8 +42,19 @@ examples:
   python manage.py simulate_exchange --replay trades.jsonl --speed 10    a recording, ten times as fast
   python manage.py simulate_exchange --replay trades.csv --rate 5000     a recording, 5000 trades/s
 
+  python manage.py simulate_exchange --fault leave_out=0.01 --fault drop_every_s=60          a drill
+  curl -X POST localhost:9443/simulator/faults -d '{{"silence": "everything", "for_s": 90}}'   one while it runs
+  curl -X POST localhost:9443/simulator/drop -d '{{"abrupt": true}}'
+
 A recording is JSON lines (symbol, trade_id, price, quantity, is_buyer_maker, timestamp), CSV with a header (symbol,
 trade_id, price, qty, trade_time_ms, is_buyer_maker), or the exchange's own @trade frames, one per line.
+
+faults, for --fault and as JSON for POST /simulator/faults (GET shows those that are on, DELETE ends them):
+{faults}
+
+A name alone means true; commas separate the items of a list. Further calls: POST /simulator/drop, server-shutdown,
+forget, pause, resume; GET /simulator/tape?symbol=BTCUSDT&from_id=1. Trading goes on whatever goes wrong: REST and
+/simulator/tape have every trade.
 """
 
 
@@ -51,7 +63,8 @@ class Command(BaseCommand):
     requires_system_checks = []  # the simulator needs neither the database nor the URLs
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> Any:
-        kwargs |= {"epilog": EPILOG, "formatter_class": RawDescriptionHelpFormatter}
+        faults = "\n".join(f"  {name:24}{about}" for name, about in descriptions())
+        kwargs |= {"epilog": EPILOG.format(faults=faults), "formatter_class": RawDescriptionHelpFormatter}
         return super().create_parser(prog_name, subcommand, **kwargs)
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -66,6 +79,14 @@ class Command(BaseCommand):
             default=KEEP,
             metavar="N",
             help="trades per symbol that REST has (default: %(default)s)",
+        )
+        parser.add_argument(
+            "--fault",
+            action="append",
+            default=[],
+            type=_fault,
+            metavar="NAME[=VALUE]",
+            help="what goes wrong from the start; may be repeated (names: see below)",
         )
         market = parser.add_argument_group("the market")
         market.add_argument(
@@ -112,6 +133,7 @@ class Command(BaseCommand):
         stop = _stop_event()
         seed = options["seed"] if options["seed"] is not None else random.randrange(10**6)  # noqa: S311 - not a secret
         exchange = _exchange(options, recording, seed)
+        exchange.faults.change(dict(options["fault"]))
         port = await _start(exchange, options["host"], options["port"])
         about = (
             f"{len(recording):,} recorded trades" if recording else f"{exchange.market.rate:g} trades/s, seed {seed}"
@@ -204,6 +226,13 @@ def _symbol(text: str) -> str:
     if not is_symbol(text.upper()):
         raise ArgumentTypeError(f"{text!r} is not a symbol")
     return text.upper()
+
+
+def _fault(text: str) -> tuple[str, Any]:
+    try:
+        return parse_option(text)
+    except FaultError as error:
+        raise ArgumentTypeError(str(error)) from error
 
 
 def _positive(text: str) -> float:

@@ -1,5 +1,6 @@
 import asyncio
 import threading
+import time
 
 import pytest
 
@@ -47,3 +48,24 @@ def test_every_pace_plays_the_whole_recording(pace):
     asyncio.run(play(exchange, trades, **pace))
 
     assert exchange.tape.trades("BTCUSDT") == trades
+
+
+def test_a_pause_shifts_what_is_still_to_be_played():
+    trades = [trade(i, i / 100) for i in range(20)]
+
+    async def play_across_a_pause():
+        exchange = Exchange()
+        exchange.pause()
+        playing = asyncio.create_task(play(exchange, trades))
+        await asyncio.sleep(0.3)
+        played_while_paused = exchange.tape.trades("BTCUSDT")
+        exchange.resume()
+        resumed_s = time.monotonic()
+        await playing
+        return played_while_paused, exchange.tape.trades("BTCUSDT"), time.monotonic() - resumed_s
+
+    while_paused, played, took_s = asyncio.run(play_across_a_pause())
+
+    assert while_paused == []
+    assert played == trades
+    assert took_s > 0.18

@@ -82,6 +82,8 @@ def test_a_port_in_use_is_one_clear_sentence():
         (["--rate", "0"], "must be greater than 0"),
         (["--speed", "-1"], "must be 0 or greater"),
         (["--symbols", "BTC/USDT"], "'BTC/USDT' is not a symbol"),
+        (["--fault", "leave_out=2"], "leave_out must be a probability from 0 to 1, not 2"),
+        (["--fault", "fish"], "there is no fault 'fish'; the faults are leave_out, "),
         (["--replay", "no/such/file"], "Cannot replay: "),
     ],
 )
@@ -129,6 +131,20 @@ def test_a_live_recording_arrives_digit_for_digit_in_recorded_order(connect):
     assert [(e["s"], e["t"], e["p"], e["q"], e["T"], e["m"]) for e in heard] == [
         (r["symbol"], r["trade_id"], r["price"], r["quantity"], r["timestamp"], r["is_buyer_maker"]) for r in recorded
     ]
+
+
+def test_faults_are_on_from_the_start(connect, get):
+    with serving("--rate", "500", "--fault", "silence_symbols=ETHUSDT", "--fault", "drop_every_s=0.5") as (_, exchange):
+        connection = connect(exchange, "/stream?streams=btcusdt@trade/ethusdt@trade")
+
+        heard = set()
+        while text := connection.recv():  # empty once it is closed
+            heard.add(orjson.loads(text)["stream"])
+
+        assert heard <= {"btcusdt@trade"}
+        state = get(exchange, "/simulator/faults").body
+        assert state["faults"] == {"silence_symbols": ["ETHUSDT"], "drop_every_s": 0.5}
+        assert state["counters"]["trades_published"] > 0
 
 
 def test_first_ids_grow_faster_than_any_run_can_use_them():
