@@ -49,7 +49,7 @@ test: install-dev
 	$(BIN)/mypy .
 	DJANGO_SETTINGS_MODULE=tracker.settings_for_tests $(BIN)/python manage.py check
 	DJANGO_SETTINGS_MODULE=tracker.settings_for_tests $(BIN)/python manage.py makemigrations --check --dry-run
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses=4 --dist=worksteal
 
 # Everything goes wrong, for five minutes: CHAOS_SECONDS=3600 for an hour.
 chaos: export CHAOS_SECONDS ?= 300

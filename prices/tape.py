@@ -92,7 +92,8 @@ def store(trades: Sequence[Trade]) -> Stored:
         return Stored(0, 0)
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(_CREATE_INCOMING)
-        cursor.copy_expert(_COPY_INCOMING, io.StringIO("".join(map(_copy_line, trades))))
+        with connection.wrap_database_errors:  # Django's cursor passes COPY on, and psycopg2's own errors back
+            cursor.copy_expert(_COPY_INCOMING, io.StringIO("".join(map(_copy_line, trades))))
         cursor.execute(_STORE_INCOMING)
         (inserted,) = cursor.fetchone()
     return Stored(inserted, len(trades) - inserted)

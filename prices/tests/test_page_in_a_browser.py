@@ -304,10 +304,10 @@ def test_an_error_stands_beside_its_field_until_it_is_right(visit, market, expec
     field.fill("")
 
     ask(page, "price-at-second")
-    sees(error, "required")
+    sees(error, "Required")
     expect(field).to_be_focused()
     expect(field).to_have_attribute("aria-invalid", "true")
-    expect(field).to_have_accessible_description(re.compile("required"))
+    expect(field).to_have_accessible_description(re.compile("Required"))
     assert error.bounding_box()["y"] == pytest.approx(field.bounding_box()["y"] + field.bounding_box()["height"], abs=8)
 
     field.fill(entered)
