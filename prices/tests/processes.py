@@ -77,3 +77,14 @@ def running(*arguments, log, **environment):
 
 def exchange_settings(exchange):
     return {"BINANCE_WS_URL": exchange.ws_url, "BINANCE_REST_URL": exchange.rest_url}
+
+
+def kill_the_connection():
+    """End the server process behind this thread's connection, as a restart of the database would."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        (pid,) = cursor.fetchone()
+    other = connection.copy()
+    with other.cursor() as cursor:
+        cursor.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
+    other.close()

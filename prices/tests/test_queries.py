@@ -7,6 +7,7 @@ from django.db import OperationalError, connection, transaction
 from prices import queries, tape
 from prices.queries import HighLow, LatestPrice, PriceAtSecond
 from prices.tests.factories import NOON, trade
+from prices.tests.processes import kill_the_connection
 
 pytestmark = pytest.mark.django_db
 MICROSECOND = timedelta(microseconds=1)
@@ -71,16 +72,6 @@ def test_tracked_symbols_and_all_names(symbols):
 
     assert queries.tracked_symbols() == ["BTCUSDT", "ETHUSDT"]
     assert queries.symbol_names() == ["BTCUSDT", "ETHUSDT", "ADAUSDT"]
-
-
-def kill_the_connection():
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_backend_pid()")
-        (pid,) = cursor.fetchone()
-    other = connection.copy()
-    with other.cursor() as cursor:
-        cursor.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
-    other.close()
 
 
 @pytest.mark.django_db(transaction=True)

@@ -14,6 +14,7 @@ from prices.binance.trades import Trade
 from prices.models import Candle, Price, Symbol
 from prices.tests.factories import NOON, microseconds, trade
 from prices.tests.oracle import expected_candles, expected_trades, stored_candles, stored_trades
+from prices.tests.processes import kill_the_connection
 
 
 @pytest.mark.django_db
@@ -106,13 +107,7 @@ def test_a_batch_is_stored_whole_or_not_at_all():
 
 @pytest.mark.django_db(transaction=True)
 def test_a_connection_that_dies_is_told_from_a_mistake():
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_backend_pid()")
-        (pid,) = cursor.fetchone()
-    other = connection.copy()
-    with other.cursor() as cursor:
-        cursor.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
-    other.close()
+    kill_the_connection()
 
     with pytest.raises(Exception) as died:
         tape.store([trade()])

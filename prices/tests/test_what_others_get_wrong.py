@@ -5,6 +5,7 @@ PostgreSQL that is shut down under load.
 """
 
 import json
+import logging
 import socket
 import time
 from datetime import timedelta
@@ -134,7 +135,8 @@ def test_a_connection_that_has_to_go_is_replaced_with_no_trade_missing_and_no_he
     assert not Gap.objects.exists()
 
 
-def test_one_trade_missing_from_the_stream_is_found_fetched_and_reported(exchange, pipeline):
+def test_one_trade_missing_from_the_stream_is_found_fetched_and_reported(exchange, pipeline, caplog):
+    caplog.set_level(logging.INFO)
     exchange.trade(20)
     exchange.faults(leave_out_next=1)
     exchange.trade(1)
@@ -143,6 +145,10 @@ def test_one_trade_missing_from_the_stream_is_found_fetched_and_reported(exchang
     wait_until_stored(exchange)
     gap = wait_until(lambda: Gap.objects.filter(outcome="healed").first())
     assert (gap.size, gap.first_missing_id) == (1, traded(exchange)[20].trade_id)
+    assert [message for message in caplog.messages if message.startswith("gap")] == [
+        f"gap found: BTCUSDT lacks 1 trades, ids {gap.first_missing_id} to {gap.first_missing_id}",
+        f"gap healed: BTCUSDT, ids {gap.first_missing_id} to {gap.first_missing_id}",
+    ]
 
 
 def test_a_trade_one_millisecond_after_the_asked_second_is_never_the_answer():

@@ -1,4 +1,4 @@
-"""Wait for a condition, never for a time."""
+"""Wait for a condition, never for a time; or set the time."""
 
 import time
 
@@ -13,3 +13,13 @@ def wait_until(condition, timeout_s=DEADLINE_S):
             raise AssertionError(f"waited {timeout_s:.0f} s in vain for {condition}")
         time.sleep(0.02)
     return value
+
+
+class Clock:
+    """A clock that stands still until a test moves it."""
+
+    def __init__(self):
+        self.now = 1000.0
+
+    def __call__(self):
+        return self.now

@@ -5,14 +5,7 @@ import pytest
 from prices.binance.rest import ExchangeRefused, RestClient
 from prices.exchange_simulator import Rules, running_exchange
 from prices.tests.oracle import traded
-
-
-class Clock:
-    def __init__(self):
-        self.now = 1000.0
-
-    def __call__(self):
-        return self.now
+from prices.tests.waiting import Clock
 
 
 @pytest.fixture

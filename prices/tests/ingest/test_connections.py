@@ -7,17 +7,9 @@ from prices.exchange_simulator import running_exchange
 from prices.ingest.buffer import Buffer
 from prices.ingest.connections import Connections
 from prices.ingest.statistics import Statistics
-from prices.tests.waiting import wait_until
+from prices.tests.waiting import Clock, wait_until
 
 MANY = [f"SYMBOL{number}" for number in range(1030)]
-
-
-class Clock:
-    def __init__(self):
-        self.now = 1000.0
-
-    def __call__(self):
-        return self.now
 
 
 @pytest.fixture

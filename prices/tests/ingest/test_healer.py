@@ -1,8 +1,10 @@
 """The healer step by step, against a simulated exchange and a clock of its own."""
 
 from decimal import Decimal
+from threading import Event, Thread
 
 import pytest
+from django.db import connection
 
 from prices import gaps, tape
 from prices.binance.rest import RestClient
@@ -12,16 +14,9 @@ from prices.ingest.healer import CHECK_INTERVAL_S, Healer
 from prices.ingest.statistics import Statistics
 from prices.models import Gap
 from prices.tests.oracle import assert_the_tape_equals, traded
+from prices.tests.waiting import Clock
 
 pytestmark = pytest.mark.django_db
-
-
-class Clock:
-    def __init__(self):
-        self.now = 1000.0
-
-    def __call__(self):
-        return self.now
 
 
 class Patient:
@@ -42,6 +37,14 @@ class Patient:
             wait_s = max(stride, self.healer.step(self.symbols))
             self.clock.now += wait_s
             self.waited_s += wait_s
+
+
+@pytest.fixture(autouse=True)
+def lead_is_given_back(db):
+    """The test's own connection outlives the test, and would keep the healer's lock from the next one."""
+    yield
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_unlock_all()")
 
 
 @pytest.fixture
@@ -212,10 +215,6 @@ def test_the_weight_budget_is_kept_and_a_long_wait_announced(healer, caplog):
 
 @pytest.mark.django_db(transaction=True)
 def test_of_two_healers_one_heals_and_the_other_takes_over(exchange):
-    from threading import Thread
-
-    from django.db import connection
-
     exchange.trade(300)
     store_all_but(exchange, {50, 60})
     leader, follower = Patient(exchange, ["BTCUSDT"]), Patient(exchange, ["BTCUSDT"])
@@ -228,8 +227,6 @@ def test_of_two_healers_one_heals_and_the_other_takes_over(exchange):
         gone.wait(30)
         follower.run(seconds=30)
         connection.close()
-
-    from threading import Event
 
     led, gone = Event(), Event()
     thread = Thread(target=follow)

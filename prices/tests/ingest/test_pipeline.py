@@ -1,8 +1,5 @@
 """The whole ingester in this process, against a simulated exchange over real sockets and into a real database."""
 
-import logging
-import time
-
 import pytest
 
 from prices import tape
@@ -82,22 +79,6 @@ def test_a_lost_connection_is_replaced_and_what_was_missed_is_healed(exchange, s
     assert sum("not connected" in record.message for record in caplog.records) == 1
 
 
-def test_one_trade_missing_from_the_stream_is_found_fetched_and_reported(exchange, start, caplog):
-    caplog.set_level(logging.INFO)
-    start()
-    exchange.trade(50)
-    wait_until_stored(exchange)
-    (silent,) = exchange.exchange.market.next(1, time.time_ns() // 1000, 1)
-    exchange.publish([silent], deliver=False)
-    exchange.trade(50)
-
-    wait_until_stored(exchange)
-    gap = wait_until(lambda: Gap.objects.filter(outcome="healed").first())
-    assert (gap.symbol, *gap.ids) == (silent.symbol, silent.trade_id, silent.trade_id)
-    assert any("gap found" in record.message for record in caplog.records)
-    assert any("gap healed" in record.message for record in caplog.records)
-
-
 JUNK = [
     b"junk",
     b"\xff\xfe",
@@ -133,31 +114,6 @@ def test_frames_without_unneeded_keys_and_with_new_ones_are_stored(exchange, sta
 
     wait_until(lambda: Price.objects.count() == 2)
     assert event()["s"] == Price.objects.first().symbol
-
-
-def test_the_second_connection_delivers_before_the_first_is_closed(exchange, start):
-    pipeline = start()
-    exchange.trade(100)
-    exchange.send_server_shutdown()
-    for _ in range(200):
-        exchange.trade(5)
-    wait_until(lambda: pipeline.statistics.connections == 2)
-    exchange.wait_for_connections(1)
-    exchange.trade(100)
-
-    wait_until_stored(exchange)
-    assert exchange.rest_requests["historicalTrades"] == 0
-    assert not Gap.objects.exists()
-
-
-def test_a_connection_that_grows_old_is_replaced_without_a_loss(exchange, start):
-    pipeline = start(longest_connection_s=1.5)
-    while pipeline.statistics.connections < 3:
-        exchange.trade(5)
-    wait_until_stored(exchange)
-
-    assert exchange.rest_requests["historicalTrades"] == 0
-    assert not Gap.objects.exists()
 
 
 def test_what_is_tracked_in_the_admin_is_followed_without_a_reconnect(exchange, start):

@@ -4,14 +4,7 @@ from prices.ingest.bad_frames import BadFrameLog
 from prices.ingest.buffer import Buffer
 from prices.ingest.statistics import Statistics
 from prices.ingest.status import StatusReport, describe
-
-
-class Clock:
-    def __init__(self):
-        self.now = 1000.0
-
-    def __call__(self):
-        return self.now
+from prices.tests.waiting import Clock
 
 
 def test_a_snapshot_reads_as_a_sentence():
