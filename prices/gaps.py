@@ -37,7 +37,11 @@ WITH minutes AS (
            lag(minute) OVER earlier AS previous_minute,
            max(last_trade_id) OVER (earlier ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS previous_last_id
     FROM unnest(%(symbols)s::text[], %(since)s::timestamptz[]) AS followed (symbol, since)
-    JOIN candles AS candle ON candle.symbol = followed.symbol AND candle.minute >= followed.since
+    CROSS JOIN LATERAL (
+        SELECT * FROM candles
+        WHERE candles.symbol = followed.symbol AND candles.minute >= followed.since
+        ORDER BY minute
+    ) AS candle
     WINDOW earlier AS (PARTITION BY candle.symbol ORDER BY minute)
 ), suspects AS (
     SELECT symbol, previous_last_id + 1 AS first_id, first_trade_id - 1 AS last_id,

@@ -12,6 +12,7 @@ from prices import gaps, tape
 from prices.gaps import BEGINNING, GapFinder, Hole, find_holes, subtract
 from prices.models import Gap
 from prices.tests.factories import NOON, trade
+from prices.tests.plans import scans_of
 
 pytestmark = pytest.mark.django_db
 MINUTE = timedelta(minutes=1)
@@ -130,6 +131,26 @@ def test_what_was_verified_once_is_not_read_again():
     assert len(queries) == 2
     assert finder._since["BTCUSDT"] == NOON + 41 * MINUTE
     assert "2026-05-29T12:38" in queries[1]["sql"]
+
+
+def test_looking_again_reads_the_newest_minutes_by_index_however_long_the_tape_is():
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO candles (symbol, minute, first_trade_id, last_trade_id, trade_count,"
+            " open, high, low, close, volume)"
+            " SELECT symbol, timestamptz '2026-01-01' + number * interval '1 minute', number, number, 1, 1, 1, 1, 1, 1"
+            " FROM generate_series(1, 30000) AS number, unnest(array['BTCUSDT', 'ETHUSDT']) AS symbol"
+        )
+        cursor.execute("ANALYZE candles")
+    finder = GapFinder()
+    finder.find(["BTCUSDT", "ETHUSDT"])
+    with CaptureQueriesContext(connection) as queries:
+        finder.find(["BTCUSDT", "ETHUSDT"])
+
+    for query in queries:
+        for scan in scans_of("candles", query["sql"], analyze=True):
+            assert scan["Node Type"] != "Seq Scan"
+            assert scan["Actual Rows"] <= 3
 
 
 @given(

@@ -20,6 +20,7 @@ from prices.ingest.pipeline import Pipeline
 from prices.models import Gap, Price
 from prices.tests.factories import NOON, trade
 from prices.tests.oracle import assert_the_tape_equals, stored_trades, traded
+from prices.tests.plans import scans_of
 from prices.tests.waiting import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -184,15 +185,9 @@ def test_the_latest_price_of_every_symbol_reads_one_index_entry_each(symbols):
         cursor.execute("VACUUM ANALYZE prices")
     with CaptureQueriesContext(connection) as asked:
         assert len(queries.latest_prices()) == 2
-    with connection.cursor() as cursor:
-        cursor.execute("EXPLAIN (ANALYZE, FORMAT JSON) " + asked[0]["sql"])
-        scans = [node for node in nodes_of(cursor.fetchone()[0][0]["Plan"]) if node.get("Relation Name") == "prices"]
+    scans = scans_of("prices", asked[0]["sql"], analyze=True)
 
     assert [(scan["Node Type"], scan["Actual Rows"]) for scan in scans] == [("Index Only Scan", 1)]
-
-
-def nodes_of(plan):
-    return [plan, *(node for part in plan.get("Plans", []) for node in nodes_of(part))]
 
 
 def test_a_connection_refused_again_and_again_is_tried_more_and_more_rarely(exchange, pipeline):
