@@ -3,10 +3,12 @@ from decimal import Decimal
 
 import pytest
 from django.db import OperationalError, connection, transaction
+from django.test.utils import CaptureQueriesContext
 
 from prices import queries, tape
 from prices.queries import HighLow, LatestPrice, PriceAtSecond
 from prices.tests.factories import NOON, trade
+from prices.tests.plans import scans_of
 from prices.tests.processes import kill_the_connection
 
 pytestmark = pytest.mark.django_db
@@ -92,3 +94,37 @@ def test_a_connection_that_died_inside_a_transaction_is_not_replaced(symbols):
     with pytest.raises(OperationalError):
         ask_in_a_transaction()
     connection.close()
+
+
+@pytest.fixture
+def a_long_tape(symbols):
+    """Trades enough that reading all of them would be a choice, vacuumed as autovacuum would."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO prices (symbol, timestamp, trade_id, price, quantity, buyer_is_maker)"
+            " SELECT symbol, timestamptz '2026-05-29 12:00Z' + number * interval '10 milliseconds', number, 1, 1, true"
+            " FROM generate_series(1, 50000) AS number, unnest(array['BTCUSDT', 'ETHUSDT']) AS symbol"
+        )
+        cursor.execute("VACUUM ANALYZE prices")
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    ("ask", "most_rows"),
+    [
+        (queries.latest_prices, 1),
+        (lambda: queries.latest_prices("BTCUSDT"), 1),
+        (lambda: queries.price_at_second("BTCUSDT", NOON + 60 * SECOND), 1),
+        (lambda: queries.high_low("BTCUSDT", NOON + 60 * SECOND), 6000),
+    ],
+    ids=["latest of all", "latest of one", "at a second", "high and low"],
+)
+def test_each_question_is_one_index_only_scan_that_reads_no_more_than_it_needs(a_long_tape, ask, most_rows):
+    with CaptureQueriesContext(connection) as asked:
+        assert ask()
+    (scan,) = scans_of("prices", asked[0]["sql"], analyze=True)
+
+    assert scan["Node Type"] == "Index Only Scan"
+    assert scan["Index Name"] == "prices_symbol_timestamp_trade_id"
+    assert scan["Actual Rows"] <= most_rows
+    assert scan["Heap Fetches"] == 0

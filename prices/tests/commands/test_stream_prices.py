@@ -112,6 +112,20 @@ def test_a_database_that_goes_away_is_waited_for(exchange, ingester):
     assert_the_tape_equals(traded(exchange))
 
 
+def test_a_dead_thread_is_a_dead_process_with_its_traceback(exchange, ingester):
+    process = ingester()
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE candles RENAME TO elsewhere")
+        try:
+            exchange.trade(10)
+            assert process.wait() == 1
+        finally:
+            cursor.execute("ALTER TABLE elsewhere RENAME TO candles")
+
+    assert "Traceback" in process.output
+    assert 'relation "candles" does not exist' in process.output
+
+
 def test_other_symbols_can_be_named(exchange, ingester):
     ingester("--symbols", "ethusdt", "SOLUSDT", stream="solusdt@trade")
 
