@@ -46,7 +46,7 @@ def _timestamp_parameter(example: str) -> OpenApiParameter:
 
 
 class LatestView(APIView):
-    """The newest price of every symbol that has one, by name. Add `?symbol=BTCUSDT` for one, still in a list."""
+    """The newest price of every symbol that has one, by name. Add ?symbol=BTCUSDT for one, still in a list."""
 
     name = "Latest prices"
 
@@ -63,7 +63,7 @@ class LatestView(APIView):
 class PriceAtSecondView(APIView):
     """The price at an instant: that of the last trade at or before it, "N/A" when there was none yet.
 
-    Try `?symbol=BTCUSDT&timestamp=2025-07-03T08:30:36`. Times are UTC unless they carry an offset.
+    Try ?symbol=BTCUSDT&timestamp=2025-07-03T08:30:36. Times are UTC unless they carry an offset.
     """
 
     name = "Price at a second"
@@ -82,7 +82,7 @@ class PriceAtSecondView(APIView):
 class MinMaxView(APIView):
     """The highest and lowest price of the minute that holds the time given, null when nothing was traded in it.
 
-    Try `?symbol=ETHUSDT&timestamp=2025-07-03T08:30`. Times are UTC unless they carry an offset.
+    Try ?symbol=ETHUSDT&timestamp=2025-07-03T08:30. Times are UTC unless they carry an offset.
     """
 
     name = "High and low of a minute"
@@ -101,14 +101,14 @@ class MinMaxView(APIView):
 class CandlesView(APIView):
     """Candles of every interval with a trade that begins in [start, end), oldest first.
 
-    Try `?symbol=BTCUSDT&interval=1h&limit=24`. Without `start` they are the newest ones, with it the oldest from there
-    on. Intervals are aligned to UTC as the exchange's klines are; a `start` inside one is moved back to its beginning.
+    Try ?symbol=BTCUSDT&interval=1h&limit=24. Without start they are the newest ones, with it the oldest from there
+    on. Intervals are aligned to UTC as the exchange's klines are; a start inside one is moved back to its beginning.
     Times are UTC unless they carry an offset.
 
-    An interval without a trade is left out, and a page spans at most `limit` intervals, so it may hold fewer candles
-    than `limit` and yet not be the last: only an empty page is. The next one starts an interval after the last candle.
+    An interval without a trade is left out, and a page spans at most limit intervals, so it may hold fewer candles
+    than limit and yet not be the last: only an empty page is. The next one starts an interval after the last candle.
 
-    `complete` is true when the trade ids of the candle run without a hole and join those of its neighbours, so that not
+    complete is true when the trade ids of the candle run without a hole and join those of its neighbours, so that not
     one trade of the interval is missing. It is false while the interval lasts and until the first trade after it, while
     a gap in it is being healed, for ever where the exchange itself has lost trades, and for the first candle of the
     tape, whose beginning was never seen.
