@@ -5,7 +5,8 @@ joins its neighbour when that one's first id is its last + 1. Where either fails
 looked at for the exact ids. Nothing here fetches anything: `prices/ingest/healer.py` does.
 """
 
-from collections.abc import Iterable
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ from django.utils import timezone
 from prices.models import Gap
 
 BEGINNING = datetime(1, 1, 1, tzinfo=UTC)
+MAX_ID = 2**63 - 1
 
 
 class Hole(NamedTuple):
@@ -49,7 +51,8 @@ WITH minutes AS (
     FROM minutes WHERE first_trade_id > previous_last_id + 1
     UNION ALL
     SELECT symbol, first_trade_id, last_trade_id, minute, minute
-    FROM minutes WHERE trade_count < last_trade_id - first_trade_id + 1
+    FROM minutes
+    WHERE trade_count <> last_trade_id - first_trade_id + 1 OR first_trade_id <= previous_last_id
 )
 SELECT suspects.symbol, hole.first_id, hole.last_id
 FROM suspects CROSS JOIN LATERAL (
@@ -91,7 +94,7 @@ class GapFinder:
 
     def __init__(self) -> None:
         self._since: dict[str, datetime] = {}
-        self._seen_before: set[Hole] = set()
+        self._seen_before: list[Hole] = []
 
     def find(self, symbols: Iterable[str]) -> list[Hole]:
         """The holes that were there at the last call too. The first call for a symbol reads all its candles."""
@@ -99,8 +102,8 @@ class GapFinder:
         settled = _last_settled_minutes(names)
         holes = find_holes({name: self._since.get(name, BEGINNING) for name in names})
         confirmed = [hole for hole in holes if _is_within(hole, self._seen_before)]
-        self._seen_before = set(holes)
-        unsettled = {hole.symbol for hole in holes if hole not in confirmed}
+        self._seen_before = holes
+        unsettled = {hole.symbol for hole in set(holes).difference(confirmed)}
         for name, minute in settled.items():
             if minute is not None and name not in unsettled:
                 self._since[name] = minute
@@ -120,11 +123,11 @@ def _last_settled_minutes(symbols: list[str]) -> dict[str, datetime | None]:
         return dict(cursor.fetchall())
 
 
-def _is_within(hole: Hole, others: Iterable[Hole]) -> bool:
-    return any(
-        other.symbol == hole.symbol and other.first_id <= hole.first_id and hole.last_id <= other.last_id
-        for other in others
-    )
+def _is_within(hole: Hole, sorted_holes: Sequence[Hole]) -> bool:
+    """Whether one of the holes, none of which touch, holds all of this one."""
+    place = bisect_right(sorted_holes, (hole.symbol, hole.first_id, MAX_ID))
+    candidate = sorted_holes[place - 1] if place else None
+    return candidate is not None and candidate.symbol == hole.symbol and candidate.last_id >= hole.last_id
 
 
 def subtract(hole: Hole, known: Iterable[tuple[int, int]]) -> list[Hole]:
@@ -172,11 +175,16 @@ def advance(gap: Gap, *, through_id: int, unavailable: int) -> None:
     if through_id == gap.last_missing_id:
         gap.closed_at = timezone.now()
         gap.outcome = Gap.Outcome.UNAVAILABLE if gap.unavailable_trades else Gap.Outcome.HEALED
-    gap.save(update_fields=["fetched_through_id", "unavailable_trades", "closed_at", "outcome"])
+    _update(gap, "fetched_through_id", "unavailable_trades", "closed_at", "outcome")
 
 
 def note_failure(gap: Gap, error: str) -> None:
     """Count an attempt that brought nothing."""
     gap.attempts += 1
     gap.last_error = error
-    gap.save(update_fields=["attempts", "last_error"])
+    _update(gap, "attempts", "last_error")
+
+
+def _update(gap: Gap, *fields: str) -> None:
+    """Save these; a gap that somebody deleted meanwhile stays deleted."""
+    Gap.objects.filter(pk=gap.pk).update(**{field: getattr(gap, field) for field in fields})

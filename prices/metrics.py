@@ -53,7 +53,10 @@ def measure_requests(get_response: GetResponse) -> GetResponse:
 @require_safe
 def metrics(request: HttpRequest) -> HttpResponse:
     """Everything in the format that the client accepts, Prometheus' text or OpenMetrics."""
-    encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+    try:
+        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+    except (TypeError, ValueError):  # it takes any version for a number
+        encode, content_type = choose_encoder("")
     return HttpResponse(encode(REGISTRY), content_type=content_type, headers={"Cache-Control": "no-store"})
 
 

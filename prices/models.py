@@ -1,4 +1,4 @@
-"""The tables. `prices/tape.py` alone writes trades, candles and gaps; `prices/queries.py` alone reads for answers.
+"""The tables. `prices/tape.py` alone writes trades and candles; `prices/queries.py` alone reads for answers.
 
 Symbol names are stored in collation "C": byte order is the same on every machine and outlives upgrades of its locales.
 """
@@ -74,7 +74,7 @@ class Candle(models.Model):
     high = models.DecimalField(max_digits=18, decimal_places=8)
     low = models.DecimalField(max_digits=18, decimal_places=8)
     close = models.DecimalField(max_digits=18, decimal_places=8)
-    volume = models.DecimalField(max_digits=28, decimal_places=8)
+    volume = models.DecimalField(max_digits=38, decimal_places=8)
 
     class Meta:
         db_table = "candles"

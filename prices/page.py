@@ -11,7 +11,6 @@ from decimal import Decimal
 from typing import Any
 from urllib.parse import urlencode
 
-from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import render
 from django.urls import reverse
@@ -19,7 +18,7 @@ from django.views.decorators.http import require_safe
 from rest_framework.exceptions import ValidationError
 
 from prices import queries
-from prices.api.errors import RETRY_AFTER_S, log_unreachable_database
+from prices.api.errors import OUT_OF_REACH, RETRY_AFTER_S, log_unreachable_database
 from prices.api.parameters import parse_timestamp, read_optional_symbol, read_symbol, read_timestamp
 from prices.api.renderer import plain_digits
 from prices.api.serializers import (
@@ -59,7 +58,7 @@ class Form:
 def page(request: HttpRequest) -> HttpResponse:
     try:
         context, status = _fill(request.GET, datetime.now(UTC)), 200
-    except (OperationalError, InterfaceError) as error:
+    except OUT_OF_REACH as error:
         log_unreachable_database(error)
         context, status = {"state": "database"}, 503
     response = render(request, "index.html", context, status=status)

@@ -1,6 +1,6 @@
 """The only reader. In: symbols and aware datetimes. Out: exact prices and aware UTC datetimes, one query per question.
 
-Each question is one index-only scan of `prices_symbol_timestamp_trade_id`, instant however many trades there are.
+Each of the three questions is one index-only scan of `prices_symbol_timestamp_trade_id`, however long the tape is.
 "Last" is decided by (timestamp, trade id), never by arrival. Everything that asks (API, page) asks here.
 """
 
@@ -130,14 +130,6 @@ def last_whole_minute(symbol: str, now: datetime) -> datetime | None:
         LIMIT 1
         """,
         {"symbol": symbol, "now": now},
-    )
-    return rows[0][0] if rows else None
-
-
-def newest_trade_id(symbol: str) -> int | None:
-    """The id of the newest stored trade; None when there is none."""
-    rows = _fetch_all(
-        "SELECT last_trade_id FROM candles WHERE symbol = %(symbol)s ORDER BY minute DESC LIMIT 1", {"symbol": symbol}
     )
     return rows[0][0] if rows else None
 

@@ -8,7 +8,7 @@ import io
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from django.db import InterfaceError, OperationalError, connection, transaction
+from django.db import connection, transaction
 
 from prices.binance.trades import Trade
 from prices.models import Symbol
@@ -85,8 +85,7 @@ SELECT coalesce(sum(trade_count), 0)::bigint FROM minutes
 def store(trades: Sequence[Trade]) -> Stored:
     """Store one batch, all of it or nothing; trades that are stored already are left alone.
 
-    Safe to repeat after any error, and to run at once from several processes. Raises django.db.Error; is_passing()
-    tells whether trying again will help.
+    Safe to repeat after any error, and to run at once from several processes. Raises django.db.Error.
     """
     if not trades:
         return Stored(0, 0)
@@ -97,19 +96,6 @@ def store(trades: Sequence[Trade]) -> Stored:
         cursor.execute(_STORE_INCOMING)
         (inserted,) = cursor.fetchone()
     return Stored(inserted, len(trades) - inserted)
-
-
-def is_passing(error: Exception) -> bool:
-    """Whether `error` of store() says that the database is out of reach for now, and not that something is wrong.
-
-    A connection can die in the middle of a COPY with an error of any class, and a database that failed over may be
-    read-only for a moment (SQLSTATE 25006).
-    """
-    return (
-        isinstance(error, OperationalError | InterfaceError)
-        or getattr(error.__cause__, "pgcode", None) == "25006"
-        or not connection.is_usable()
-    )
 
 
 def add_symbols(names: Iterable[str], *, tracked: bool) -> None:

@@ -4,6 +4,7 @@ Defaults just work on a laptop and are safe on a server: DEBUG is off, the secre
 the database is the embedded PostgreSQL unless DATABASE_URL names another.
 """
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,9 @@ ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[:
 
 # What a new database starts with; afterwards the table `symbols` (see the admin) decides.
 SYMBOLS = [name.strip().upper() for name in env.list("SYMBOLS", default=["BTCUSDT", "ETHUSDT"]) if name.strip()]
+for _name in SYMBOLS:
+    if not re.fullmatch(r"\w{1,32}", _name):
+        raise ImproperlyConfigured(f"SYMBOLS holds {_name!r}; a symbol is 1 to 32 letters and digits, like BTCUSDT.")
 BINANCE_WS_URL = env.str("BINANCE_WS_URL", default="wss://stream.binance.com:9443").rstrip("/")
 BINANCE_REST_URL = env.str("BINANCE_REST_URL", default="https://api.binance.com").rstrip("/")
 
@@ -48,6 +52,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "prices.metrics.measure_requests",
+    "tracker.middleware.refuse_nul",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -85,7 +90,17 @@ DATABASE_OPTIONS: dict[str, Any] = {
     "keepalives_interval": 5,
     "keepalives_count": 3,
     "tcp_user_timeout": 30_000,  # milliseconds
-    "options": "-c jit=off",
+    "options": " ".join(
+        f"-c {name}={value}"
+        for name, value in {
+            "jit": "off",
+            # A writer that froze in mid-transaction holds up all others, and the healer's lock, only for so long.
+            "idle_in_transaction_session_timeout": "10s",
+            "tcp_keepalives_idle": 10,
+            "tcp_keepalives_interval": 5,
+            "tcp_keepalives_count": 3,
+        }.items()
+    ),
 }
 DATABASE_URL = env.str("DATABASE_URL", default="")
 DATABASE: dict[str, Any] = (

@@ -7,7 +7,7 @@ import logging
 import time
 from typing import Any
 
-from django.db import InterfaceError, OperationalError
+from django.db import InterfaceError, OperationalError, ProgrammingError
 from rest_framework import status
 from rest_framework.response import Response
 from rest_framework.views import exception_handler as rest_framework_handler
@@ -15,6 +15,8 @@ from rest_framework.views import exception_handler as rest_framework_handler
 logger = logging.getLogger(__name__)
 
 RETRY_AFTER_S = 5
+# A ProgrammingError is a table that is not there yet: `manage.py migrate` has not run, or is just running.
+OUT_OF_REACH = (OperationalError, InterfaceError, ProgrammingError)
 SECONDS_BETWEEN_LINES = 60.0
 
 _logged_at = -SECONDS_BETWEEN_LINES
@@ -30,7 +32,7 @@ def log_unreachable_database(error: Exception) -> None:
 
 
 def exception_handler(exception: Exception, context: dict[str, Any]) -> Response | None:
-    if isinstance(exception, OperationalError | InterfaceError):
+    if isinstance(exception, OUT_OF_REACH):
         log_unreachable_database(exception)
         response = Response(
             {"detail": "The database is out of reach. Try again in a few seconds."},

@@ -7,6 +7,8 @@ from prices.api.health import HealthView
 from prices.api.views import CandlesView, LatestView, MinMaxView, PriceAtSecondView
 from prices.metrics import metrics
 
+READ_ONLY = ["get", "head"]
+
 urlpatterns = [
     path("latest", LatestView.as_view(), name="latest"),
     path("price-at-second", PriceAtSecondView.as_view(), name="price-at-second"),
@@ -14,6 +16,6 @@ urlpatterns = [
     path("candles", CandlesView.as_view(), name="candles"),
     path("health", HealthView.as_view(), name="health"),
     path("metrics", metrics, name="metrics"),
-    path("schema", SpectacularAPIView.as_view(), name="schema"),
-    path("docs", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+    path("schema", SpectacularAPIView.as_view(http_method_names=READ_ONLY), name="schema"),
+    path("docs", SpectacularSwaggerView.as_view(url_name="schema", http_method_names=READ_ONLY), name="docs"),
 ]

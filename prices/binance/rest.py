@@ -5,19 +5,18 @@ One object belongs to one thread and keeps to the exchange's limits by itself: i
 call, and refuses to call earlier. https://github.com/binance/binance-spot-api-docs/blob/master/rest-api.md
 """
 
-import logging
 import time
 from collections.abc import Callable
 from decimal import Decimal
 from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import orjson
 import urllib3
 
-from prices.binance.trades import BadFrame, Trade, make_trade
-
-logger = logging.getLogger(__name__)
+from prices.binance.trades import BadFrame, Trade, make_trade, refuse_the_future
 
 # The exchange allows a weight of 6,000 a minute and address; half of it leaves room for whatever else runs here.
 WEIGHT_BUDGET = 3000
@@ -78,7 +77,8 @@ class RestClient:
         self.weight_budget = weight_budget
         self._clock = clock
         self._not_before = 0.0
-        self._pool = urllib3.PoolManager(
+        self._pool = _pool_for(
+            base_url,
             num_pools=1,
             maxsize=1,
             retries=False,
@@ -125,12 +125,16 @@ class RestClient:
         rows = self._get(endpoint, parameters)
         if not isinstance(rows, list):
             raise ExchangeRefused(f"{endpoint} did not answer with a list")
-        trades = []
-        for row in rows:
-            try:
-                trades.append(_parse_row(parameters["symbol"], row))
-            except (BadFrame, KeyError, TypeError) as error:
-                logger.warning("%s answered with a row that is not a trade, skipped: %s", endpoint, error)
+        try:
+            trades = [_parse_row(parameters["symbol"], row) for row in rows]
+            for trade in trades[-1:]:
+                refuse_the_future(trade, time.time_ns() // 1000)
+        except (BadFrame, KeyError, TypeError) as error:
+            message = f"{endpoint} answered with a row that is not a trade: {error}"
+            raise ExchangeRefused(message, about_the_request=True) from error
+        ids = [trade.trade_id for trade in trades]
+        if ids != sorted(set(ids)) or (ids and ids[0] < parameters.get("fromId", 0)):
+            raise ExchangeRefused(f"{endpoint} answered with other ids than asked for", about_the_request=True)
         return trades
 
     def _get(self, endpoint: str, parameters: dict[str, Any]) -> Any:
@@ -151,7 +155,8 @@ class RestClient:
     def _note_used_weight(self, endpoint: str, response: urllib3.BaseHTTPResponse) -> None:
         """Hold back until the exchange's minute is over when another such call would go over the budget."""
         used = response.headers.get("X-MBX-USED-WEIGHT-1M", "")
-        if not used.isdecimal():
+        if not used.isdecimal():  # then spread our own calls over the minute
+            self._not_before = self._clock() + 60.0 * _WEIGHTS[endpoint] / self.weight_budget
             return
         self.used_weight = int(used)
         if self.used_weight + _WEIGHTS[endpoint] > self.weight_budget:
@@ -173,6 +178,15 @@ class RestClient:
             )
         body = response.data[:200].decode(errors="replace")
         return ExchangeRefused(f"{endpoint} answered HTTP {status}: {body}", about_the_request=status in {400, 404})
+
+
+def _pool_for(url: str, **options: Any) -> urllib3.PoolManager:
+    """Through the proxy of the environment (https_proxy, no_proxy) if there is one, as the WebSocket goes."""
+    parts = urlsplit(url)
+    proxy = getproxies().get(parts.scheme)
+    if not proxy or proxy_bypass(parts.hostname or ""):
+        return urllib3.PoolManager(**options)
+    return urllib3.ProxyManager(proxy, **options)
 
 
 def _parse_row(symbol: str, row: dict[str, Any]) -> Trade:

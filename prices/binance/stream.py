@@ -72,8 +72,8 @@ class Stream:
 
     def note_reply(self, reply: dict[str, Any]) -> bool:
         """Take a control reply that receive() brought; True when all that was asked for is granted now."""
-        if reply.get("result", "an error") is None:
-            self._unanswered.discard(reply.get("id", 0))
+        if reply.get("result", "an error") is None and isinstance(reply.get("id"), int):
+            self._unanswered.discard(reply["id"])
         return not self._unanswered
 
     def receive(self) -> bytes | None:

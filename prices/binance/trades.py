@@ -15,8 +15,9 @@ import orjson
 _is_price = re.compile(r"[0-9]{1,10}(?:\.[0-9]{1,8})?").fullmatch
 _is_quantity = re.compile(r"[0-9]{1,20}(?:\.[0-9]{1,8})?").fullmatch
 _ZERO = Decimal(0)
+_A_DAY_US = 86_400_000_000
 
-_MAX_TRADE_ID = 2**63 - 1
+_MAX_TRADE_ID = 2**53 - 1  # a million times what was reached so far, and room for arithmetic
 # Times of 13 digits are milliseconds, of 16 microseconds, whatever was asked for. The last one, in the year 2255, is as
 # far as the writer's arithmetic (prices/tape.py) is exact.
 _FIRST_MICROSECOND, _LAST_MICROSECOND = 10**15, 2**53 - 1
@@ -103,6 +104,12 @@ def make_trade(
     if type(buyer_is_maker) is not bool:
         raise BadFrame(f"buyer-is-maker is {_shorten(buyer_is_maker)}, not true or false")
     return Trade(symbol, _microseconds(time), trade_id, exact_price, exact_quantity, buyer_is_maker)
+
+
+def refuse_the_future(trade: Trade, now_us: int) -> None:
+    """Raise BadFrame for a trade of tomorrow or later: it would be the latest price until then. `now_us`: like T."""
+    if trade.timestamp_us > now_us + _A_DAY_US:
+        raise BadFrame("the trade is more than a day ahead of this machine's clock")
 
 
 def _microseconds(time: object) -> int:

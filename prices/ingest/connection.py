@@ -11,13 +11,15 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from prices.binance.stream import ConnectionLost, Stream
-from prices.binance.trades import BadFrame, Control, parse_frame
+from prices.binance.trades import BadFrame, Control, parse_frame, refuse_the_future
 from prices.ingest.bad_frames import BadFrameLog
 from prices.ingest.buffer import Buffer
 
 logger = logging.getLogger(__name__)
 
 DELAYED_AFTER_US = 5_000_000
+# A subscription that the exchange neither grants nor refuses would stay silent for ever.
+GRANT_LIMIT_S = 15.0
 # A subscription was granted and nothing is traded: the connection counts as delivering all the same.
 QUIET_GRACE_S = 5.0
 
@@ -64,6 +66,8 @@ class Connection:
         self.counts = Counts()
         self.began_at = clock()
         self.last_trade_at: dict[str, float] = {}
+        self.first_trade_ids: dict[str, int] = {}
+        self.last_trade_ids: dict[str, int] = {}
         self.must_be_replaced: str = ""  # why
         self.loss: ConnectionLost | None = None
         self.failure: BaseException | None = None
@@ -84,6 +88,12 @@ class Connection:
             bool(self.last_trade_at) or self._clock() - self._granted_at > QUIET_GRACE_S
         )
 
+    def has_caught_up_with(self, successor: "Connection") -> bool:
+        """Every symbol's trades have come this far over this connection that the other one has all that follow."""
+        return all(
+            self.last_trade_ids.get(symbol, -1) >= first_id for symbol, first_id in successor.first_trade_ids.items()
+        )
+
     def start(self) -> None:
         self._thread.start()
 
@@ -96,7 +106,7 @@ class Connection:
         self.must_be_replaced = self.must_be_replaced or reason
 
     def stop(self) -> None:
-        """Ask the thread to end; it does within a second, unless it is just connecting."""
+        """Ask the thread to end; it does within a second, unless it connects, subscribes or waits for the buffer."""
         self._stop.set()
 
     def join(self, timeout_s: float) -> None:
@@ -118,7 +128,10 @@ class Connection:
         subscribed = self._wanted
         ever_subscribed = subscribed
         stream.subscribe(subscribed)
+        grant_by = self._clock() + GRANT_LIMIT_S
         while not self._stop.is_set():
+            if self._granted_at is None and self._clock() > grant_by:
+                raise ConnectionLost("the exchange did not answer the subscription")
             frame = stream.receive()
             if frame is not None:
                 self._pass_on(frame, ever_subscribed, stream)
@@ -134,23 +147,29 @@ class Connection:
         self.counts.bytes += len(frame)
         try:
             message = parse_frame(frame, symbols)
+            if isinstance(message, Control):
+                self._obey(message, stream)
+                return
+            now_us = time.time_ns() // 1000
+            refuse_the_future(message, now_us)
         except BadFrame as bad:
             self.counts.bad_frames += 1
             self._bad_frames.report(frame, str(bad))
             return
-        if isinstance(message, Control):
-            self._obey(message, stream)
-            return
-        if time.time_ns() // 1000 - message.timestamp_us > DELAYED_AFTER_US:
+        if now_us - message.timestamp_us > DELAYED_AFTER_US:
             self.counts.delayed_trades += 1
-        self.last_trade_at[message.symbol] = self._clock()
         self._buffer.put(message)
+        self.first_trade_ids.setdefault(message.symbol, message.trade_id)
+        self.last_trade_ids[message.symbol] = message.trade_id
+        self.last_trade_at[message.symbol] = self._clock()
 
     def _obey(self, control: Control, stream: Stream) -> None:
         message = control.message
         if message.get("e") == "serverShutdown":
             self.replace_because("the exchange is about to shut this server down")
         elif message.get("result", "an error") is not None:
+            if self._granted_at is None:
+                raise ConnectionLost(f"the exchange refused the subscription: {message}")
             logger.warning("the exchange refused a request: %s", message)
         elif stream.note_reply(message) and self._granted_at is None:
             self._granted_at = self._clock()

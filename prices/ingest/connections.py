@@ -23,6 +23,8 @@ logger = logging.getLogger(__name__)
 
 # A connection lives at most 24 hours.
 LONGEST_LIFE_S = 24 * 3600 - 600.0
+# How long the first connection may take to bring what the second one began with.
+LONGEST_OVERLAP_S = 10.0
 # One that lived this long was healthy: the next failure starts the back-off anew.
 HEALTHY_AFTER_S = 60.0
 # 300 attempts per 5 minutes and address are allowed, however many connections there are.
@@ -165,7 +167,7 @@ class Connections:
 
     def _back_off(self, slot: Slot, lost: Connection) -> None:
         now = self._clock()
-        if lost.is_subscribed and now - lost.began_at >= HEALTHY_AFTER_S:
+        if self._was_healthy(lost):
             slot.delays = backoff_delays()
         delay_s = next(slot.delays)
         slot.not_before = now + delay_s
@@ -184,11 +186,20 @@ class Connections:
             slot.announced = True
             self._statistics.connections += 1
             logger.info("connected to %s, following %s", self._base_url, _name(slot.symbols))
-        if current and successor and successor.delivers:
+        if current and successor and successor.delivers and self._may_let_go(current, successor):
+            if self._was_healthy(current):
+                slot.delays = backoff_delays()
             slot.current, slot.successor = successor, None
             self._statistics.connections += 1
             self._retire(current)
             logger.info("the second connection delivers, the first one is closed")
+
+    def _may_let_go(self, current: Connection, successor: Connection) -> bool:
+        overlap_s = self._clock() - successor.began_at
+        return current.has_caught_up_with(successor) or overlap_s > LONGEST_OVERLAP_S
+
+    def _was_healthy(self, connection: Connection) -> bool:
+        return connection.is_subscribed and self._clock() - connection.began_at >= HEALTHY_AFTER_S
 
     def _open_what_is_needed(self, slot: Slot) -> None:
         now = self._clock()
@@ -223,7 +234,10 @@ class Connections:
                 self._retire(connection)
             self._slots.remove(slot)
         for connection in [connection for connection in self._retiring if connection.has_ended]:
-            self._heard_at |= connection.last_trade_at
+            if connection.failure:
+                raise connection.failure
+            for symbol, heard_at in connection.last_trade_at.items():
+                self._heard_at[symbol] = max(heard_at, self._heard_at.get(symbol, heard_at))
             self._retiring.remove(connection)
             self._retired_counts += connection.counts
 

@@ -17,15 +17,16 @@ from prices.binance.rest import PAGE_TRADES, WEIGHT_OF_TRADES, ExchangeRefused, 
 from prices.binance.trades import Trade
 from prices.ingest.backoff import backoff_delays
 from prices.ingest.statistics import Statistics
-from prices.models import Gap
+from prices.models import Gap, Symbol
 
 logger = logging.getLogger(__name__)
 
 CHECK_INTERVAL_S = 2.0
-# An empty answer proves nothing (the exchange's database may lag behind its stream), so it is asked again, more and
-# more rarely, for some hours: 1 s, 2 s … 10 min.
+# Holes behind those that were looked for already: another ingester's late batch, an import.
+LOOK_AT_ALL_INTERVAL_S = 3600.0
+# An empty answer or an error proves nothing (the exchange's database may lag behind its stream), so a gap is asked for
+# again, more and more rarely: 1 s, 2 s … 10 min. Only an answer that passes over ids, given twice, says they are gone.
 LONGEST_DELAY_PER_GAP_S = 600.0
-ATTEMPTS_BEFORE_UNAVAILABLE = 40
 # Any number, the same in every ingester: the name of the lock.
 HEALER_LOCK = 7_305_461_929
 
@@ -40,17 +41,19 @@ class Healer:
         self._leads = False
         self._finder = gaps.GapFinder()
         self._check_at = 0.0
+        self._look_at_all_at = 0.0
         self._last_symbol = ""
         self._exchange_delays = backoff_delays()
         self._exchange_not_before = 0.0
         self._gap_delays: dict[int, Iterator[float]] = {}
         self._gap_not_before: dict[int, float] = {}
+        self._doubted: set[int] = set()
 
     def forget_the_lead(self) -> None:
         """The database connection is gone, and the lock with it."""
         self._leads = self._statistics.heals = False
 
-    def step(self, symbols: Sequence[str]) -> float:
+    def step(self) -> float:
         """Do the next small thing that is due; return for how many seconds there is nothing to do.
 
         Raises django.db.Error.
@@ -58,7 +61,7 @@ class Healer:
         if not self._leads and not self._take_the_lead():
             return CHECK_INTERVAL_S
         if self._clock() >= self._check_at:
-            self._look_for_gaps(symbols)
+            self._look_for_gaps()
             self._check_at = self._clock() + CHECK_INTERVAL_S
         until_check_s = max(0.0, self._check_at - self._clock())
         wait_s = max(self._client.seconds_to_wait(), self._exchange_not_before - self._clock())
@@ -75,12 +78,15 @@ class Healer:
             cursor.execute("SELECT pg_try_advisory_lock(%s)", [HEALER_LOCK])
             (leads,) = cursor.fetchone()
         self._leads = self._statistics.heals = leads
-        if leads:
-            self._finder = gaps.GapFinder()
+        self._look_at_all_at = 0.0
         return self._leads
 
-    def _look_for_gaps(self, symbols: Sequence[str]) -> None:
-        found = gaps.record(self._finder.find(symbols))
+    def _look_for_gaps(self) -> None:
+        if self._clock() >= self._look_at_all_at:
+            self._finder = gaps.GapFinder()
+            self._look_at_all_at = self._clock() + LOOK_AT_ALL_INTERVAL_S
+        # Of every symbol, whoever follows it: only one ingester heals.
+        found = gaps.record(self._finder.find(Symbol.objects.values_list("name", flat=True)))
         for gap in found:
             logger.info("gap found: %s lacks %s trades, ids %d to %d", gap.symbol, f"{gap.size:,}", *gap.ids)
         still_open = gaps.open_gaps()
@@ -131,9 +137,14 @@ class Healer:
         stored = tape.store([trade for trades in fetched for trade in trades])
         self._statistics.healed_trades += stored.inserted
         for gap, run, trades in zip(gaps_on_page, runs, fetched, strict=True):
-            gaps.advance(gap, through_id=run[-1], unavailable=len(run) - len(trades))
+            passed_over = len(run) - len(trades)
+            if passed_over and gap.pk not in self._doubted:
+                self._doubted.add(gap.pk)
+                self._note_fruitless_answer(gap, f"the exchange passes over {passed_over:,} of these ids")
+                continue
+            self._forget(gap)
+            gaps.advance(gap, through_id=run[-1], unavailable=passed_over)
             if gap.closed_at is not None:
-                self._forget(gap)
                 logger.info("gap %s: %s, ids %d to %d", gap.outcome, gap.symbol, *gap.ids)
 
     def _note_refusal(self, gap: Gap, refused: ExchangeRefused) -> None:
@@ -150,11 +161,8 @@ class Healer:
         delays = self._gap_delays.setdefault(gap.pk, backoff_delays(longest_s=LONGEST_DELAY_PER_GAP_S))
         self._gap_not_before[gap.pk] = self._clock() + next(delays)
         gaps.note_failure(gap, error)
-        if gap.attempts >= ATTEMPTS_BEFORE_UNAVAILABLE:
-            gaps.advance(gap, through_id=gap.last_missing_id, unavailable=gap.remaining)
-            self._forget(gap)
-            logger.warning("gap given up: %s, ids %d to %d: %s", gap.symbol, *gap.ids, error)
 
     def _forget(self, gap: Gap) -> None:
         self._gap_delays.pop(gap.pk, None)
         self._gap_not_before.pop(gap.pk, None)
+        self._doubted.discard(gap.pk)

@@ -9,10 +9,11 @@ import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from django.db import DatabaseError, InterfaceError, connection
+from django.db import Error, connection
 from django.utils import timezone
 
-from prices import queries, tape
+from prices import queries
+from prices.ingest.outage import Outage
 from prices.ingest.statistics import Statistics
 from prices.models import Ingester
 
@@ -24,21 +25,21 @@ def keep_in_touch(statistics: Statistics, follow: Callable[[list[str]], None] | 
     """Beat until `stop` is set; call `follow` with the tracked symbols each time, if given."""
     name = f"{socket.gethostname()}:{os.getpid()}"
     started_at = timezone.now()
+    outage = Outage("the heartbeat")
     try:
         while not stop.is_set():
             try:
                 _beat(name, started_at, statistics)
                 if follow:
                     follow(queries.tracked_symbols())
-            except (DatabaseError, InterfaceError) as error:
-                if not tape.is_passing(error):
-                    raise
-                connection.close()
+                outage.end()
+            except Error as error:
+                outage.note(error)
             stop.wait(BEAT_INTERVAL_S)
-        Ingester.objects.filter(name=name).delete()
-    except (DatabaseError, InterfaceError) as error:
-        if not tape.is_passing(error):
-            raise
+        try:
+            Ingester.objects.filter(name=name).delete()
+        except Error as error:
+            outage.note(error)
     finally:
         connection.close()
 

@@ -13,15 +13,15 @@ from functools import partial
 from types import TracebackType
 from typing import Self
 
-from django.db import DatabaseError, InterfaceError, connection
+from django.db import Error, connection
 
-from prices import tape
 from prices.binance.rest import RestClient
 from prices.binance.stream import SILENCE_LIMIT_S, Stream
 from prices.ingest.buffer import Buffer
 from prices.ingest.connections import LONGEST_LIFE_S, Connections
 from prices.ingest.healer import CHECK_INTERVAL_S, Healer
 from prices.ingest.heartbeat import keep_in_touch
+from prices.ingest.outage import Outage
 from prices.ingest.silence import SilenceWatch
 from prices.ingest.statistics import Statistics
 from prices.ingest.writer import write_trades
@@ -50,7 +50,7 @@ class Pipeline:
     ) -> None:
         """Follow `symbols`; with `follow_tracked`, whatever is tracked from the first heartbeat on."""
         self.statistics = Statistics()
-        self.buffer = buffer or Buffer()
+        self.buffer = Buffer() if buffer is None else buffer  # an empty one is false
         self._failure: BaseException | None = None
         self._failed = threading.Event()
         self._stop = threading.Event()
@@ -112,15 +112,15 @@ class Pipeline:
         """The healer's thread: it alone talks to the exchange's REST interface."""
         healer = Healer(self._client, self.statistics)
         silence = SilenceWatch(self._client, self._connections, self._silence_limit_s)
+        outage = Outage("the healer")
         try:
             while not self._stop.is_set():
                 try:
                     silence.step()
-                    wait_s = healer.step(self._connections.symbols)
-                except (DatabaseError, InterfaceError) as error:
-                    if not tape.is_passing(error):
-                        raise
-                    connection.close()
+                    wait_s = healer.step()
+                    outage.end()
+                except Error as error:
+                    outage.note(error)
                     healer.forget_the_lead()
                     wait_s = CHECK_INTERVAL_S
                 self._stop.wait(wait_s)

@@ -5,16 +5,20 @@ the tape, that trade is stored, so that the hole before it is found and healed, 
 """
 
 import logging
+import time
 
-from prices import queries, tape
+from prices import tape
 from prices.binance.rest import ExchangeRefused, RestClient
 from prices.binance.stream import SILENCE_LIMIT_S
 from prices.ingest.connections import Connections
+from prices.models import Candle
 
 logger = logging.getLogger(__name__)
 
 # A symbol that is just quiet is asked about more and more rarely.
 RARELY_S = 3600.0
+ASK_AGAIN_AFTER_S = 10.0
+CLOCK_TOLERANCE_US = 5_000_000
 
 
 class SilenceWatch:
@@ -39,7 +43,6 @@ class SilenceWatch:
             if silent_s < self._suspicious_after_s:
                 self._patience_s.pop(symbol, None)
             elif silent_s >= patience_s and not self._client.seconds_to_wait():
-                self._patience_s[symbol] = min(2 * silent_s, silent_s + RARELY_S)
                 self._ask(symbol, silent_s)
                 return
 
@@ -47,10 +50,23 @@ class SilenceWatch:
         try:
             newest = self._client.newest_trade(symbol)
         except ExchangeRefused as refused:
+            self._patience_s[symbol] = silent_s + ASK_AGAIN_AFTER_S
             logger.warning("%s is silent for %.0f s, and the exchange can't say why: %s", symbol, silent_s, refused)
             return
-        if newest is None or newest.trade_id <= (queries.newest_trade_id(symbol) or 0):
+        self._patience_s[symbol] = min(2 * silent_s, silent_s + RARELY_S)
+        if newest is None:
             return
-        tape.store([newest])
-        reason = f"{symbol} was silent for {silent_s:.0f} s while it was traded"
-        self._connections.replace(symbol, reason, self._suspicious_after_s)
+        tape_is_behind = newest.trade_id > (_newest_stored_id(symbol) or -1)
+        if tape_is_behind:
+            tape.store([newest])
+        # Another ingester may have filled the tape while our own stream is dead.
+        heard_until_us = time.time_ns() // 1000 - int(silent_s * 1_000_000)
+        if tape_is_behind or newest.timestamp_us > heard_until_us + CLOCK_TOLERANCE_US:
+            reason = f"{symbol} was silent for {silent_s:.0f} s while it was traded"
+            self._connections.replace(symbol, reason, self._suspicious_after_s)
+
+
+def _newest_stored_id(symbol: str) -> int | None:
+    """Not asked of `prices/queries.py`, which replaces a dead connection unnoticed: the healer's lock hangs on it."""
+    newest = Candle.objects.filter(symbol=symbol).order_by("-minute")
+    return newest.values_list("last_trade_id", flat=True).first()

@@ -1,6 +1,6 @@
 """What the ingester has done so far, in numbers. Each number is written by one thread and may be read by any."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 
 @dataclass
@@ -18,7 +18,7 @@ class Statistics:
     batches: int = 0
     stored_trades: int = 0
     duplicate_trades: int = 0
-    newest_trade_us: int = field(default=0)  # of the trades stored, in microseconds since 1970
+    newest_trade_us: int = 0  # of the trades stored, in microseconds since 1970
     database_retries: int = 0
     # written by the healer
     heals: bool = False

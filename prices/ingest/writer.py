@@ -6,14 +6,14 @@ nothing if it had been committed after all. It ends when the buffer is closed an
 
 import logging
 import threading
-import time
 
-from django.db import DatabaseError, InterfaceError, connection
+from django.db import Error, connection
 
 from prices import tape
 from prices.binance.trades import Trade
 from prices.ingest.backoff import backoff_delays
 from prices.ingest.buffer import Buffer
+from prices.ingest.outage import Outage
 from prices.ingest.statistics import Statistics
 
 logger = logging.getLogger(__name__)
@@ -23,11 +23,12 @@ LONGEST_RETRY_DELAY_S = 5.0
 
 def write_trades(buffer: Buffer, statistics: Statistics, give_up: threading.Event) -> None:
     """Store batches until the buffer is closed and empty, or `give_up` is set while the database is out of reach."""
+    outage = Outage("the writer")
     try:
         while batch := buffer.take():
-            stored = _store_patiently(batch, statistics, give_up)
+            stored = _store_patiently(batch, statistics, outage, give_up)
             if stored is None:
-                logger.warning("stopped with %d trades not stored", len(batch) + len(buffer))
+                logger.warning("stopped with %d trades not stored; the next start heals them", len(batch) + len(buffer))
                 return
             statistics.batches += 1
             statistics.stored_trades += stored.inserted
@@ -38,23 +39,18 @@ def write_trades(buffer: Buffer, statistics: Statistics, give_up: threading.Even
         connection.close()
 
 
-def _store_patiently(batch: list[Trade], statistics: Statistics, give_up: threading.Event) -> tape.Stored | None:
-    out_of_reach_since = None
+def _store_patiently(
+    batch: list[Trade], statistics: Statistics, outage: Outage, give_up: threading.Event
+) -> tape.Stored | None:
     for delay_s in backoff_delays(first_s=0.2, longest_s=LONGEST_RETRY_DELAY_S):
         try:
             stored = tape.store(batch)
-        except (DatabaseError, InterfaceError) as error:
-            if not tape.is_passing(error):
-                raise
-            connection.close()
+        except Error as error:
+            outage.note(error)
             statistics.database_retries += 1
-            if out_of_reach_since is None:
-                out_of_reach_since = time.monotonic()
-                logger.warning("the database is out of reach, writing waits for it: %s", str(error).strip())
             if give_up.wait(delay_s):
                 return None
         else:
-            if out_of_reach_since is not None:
-                logger.info("the database is back after %.1f s", time.monotonic() - out_of_reach_since)
+            outage.end()
             return stored
     raise AssertionError("a back-off never ends")

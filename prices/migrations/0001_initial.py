@@ -51,7 +51,7 @@ class Migration(migrations.Migration):
                 ('high', models.DecimalField(decimal_places=8, max_digits=18)),
                 ('low', models.DecimalField(decimal_places=8, max_digits=18)),
                 ('close', models.DecimalField(decimal_places=8, max_digits=18)),
-                ('volume', models.DecimalField(decimal_places=8, max_digits=28)),
+                ('volume', models.DecimalField(decimal_places=8, max_digits=38)),
             ],
             options={
                 'db_table': 'candles',

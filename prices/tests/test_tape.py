@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
-from django.db import connection, connections
+from django.db import connections
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.django import TestCase
@@ -14,7 +14,6 @@ from prices.binance.trades import Trade
 from prices.models import Candle, Price, Symbol
 from prices.tests.factories import NOON, microseconds, trade
 from prices.tests.oracle import expected_candles, expected_trades, stored_candles, stored_trades
-from prices.tests.processes import kill_the_connection
 
 
 @pytest.mark.django_db
@@ -103,20 +102,6 @@ def test_a_batch_is_stored_whole_or_not_at_all():
     assert not Price.objects.exists()
     assert not Candle.objects.exists()
     assert tape.store([trade(1)]).inserted == 1
-
-
-@pytest.mark.django_db(transaction=True)
-def test_a_connection_that_dies_is_told_from_a_mistake():
-    kill_the_connection()
-
-    with pytest.raises(Exception) as died:
-        tape.store([trade()])
-
-    assert tape.is_passing(died.value)
-    connection.close()
-    with pytest.raises(Exception) as mistake:
-        tape.store([trade()._replace(price=Decimal(10) ** 10)])
-    assert not tape.is_passing(mistake.value)
 
 
 @pytest.mark.django_db

@@ -9,6 +9,8 @@ import logging
 import socket
 import time
 from datetime import timedelta
+from itertools import pairwise
+from threading import Event, Thread
 
 import pytest
 from django.db import connection
@@ -16,6 +18,9 @@ from django.test.utils import CaptureQueriesContext
 
 from prices import queries, tape
 from prices.exchange_simulator import Rules, running_exchange
+from prices.ingest.bad_frames import BadFrameLog
+from prices.ingest.buffer import Buffer
+from prices.ingest.connection import Connection
 from prices.ingest.pipeline import Pipeline
 from prices.models import Gap, Price
 from prices.tests.factories import NOON, trade
@@ -86,6 +91,14 @@ def test_a_socket_that_is_silent_from_its_first_second_is_replaced(symbols):
         second.close()
 
 
+def test_a_subscription_that_is_never_answered_is_not_waited_for(monkeypatch, symbols):
+    monkeypatch.setattr("prices.ingest.connection.GRANT_LIMIT_S", 0.5)
+    with running_exchange(["BTCUSDT"], rules=Rules(ping_interval_s=0.2)) as exchange:
+        exchange.faults(silence="everything", silence_new_connections=True)
+        with Pipeline(exchange.ws_url, exchange.rest_url, ["BTCUSDT"]):
+            wait_until(lambda: exchange.connection_attempts >= 2)
+
+
 def test_a_connection_that_falls_silent_with_its_pings_is_replaced(exchange, pipeline):
     exchange.trade(10)
     exchange.faults(silence="everything")
@@ -105,7 +118,7 @@ def test_a_symbol_that_falls_silent_while_the_connection_lives_is_noticed(exchan
     assert exchange.connection_attempts >= 2
 
 
-def test_150_frames_while_the_consumer_pauses_are_all_stored(exchange, pipeline, monkeypatch):
+def test_150_frames_while_the_consumer_pauses_are_all_stored(exchange, symbols, monkeypatch):
     store = tape.store
 
     def store_after_a_pause(trades):
@@ -113,27 +126,45 @@ def test_150_frames_while_the_consumer_pauses_are_all_stored(exchange, pipeline,
         return store(trades)
 
     monkeypatch.setattr(tape, "store", store_after_a_pause)
-    exchange.trade(150)
-    exchange.trade(150)
+    tiny = Buffer(capacity=50)
+    with Pipeline(exchange.ws_url, exchange.rest_url, ["BTCUSDT"], buffer=tiny) as pipeline:
+        exchange.wait_for_subscribers("btcusdt@trade")
+        exchange.trade(150)
+        wait_until(lambda: len(tiny) == 50)
 
-    wait_until_stored(exchange)
-    assert pipeline.statistics.connections == 1
+        wait_until_stored(exchange)
+        assert pipeline.statistics.connections == 1
 
 
 @pytest.mark.parametrize("how", ["the 24 hours are over", "serverShutdown"])
 def test_a_connection_that_has_to_go_is_replaced_with_no_trade_missing_and_no_healing_call(exchange, symbols, how):
     longest_s = 1.5 if how == "the 24 hours are over" else 3600
+    trading = Event()
+    trader = Thread(target=lambda: [exchange.trade(5) for _ in iter(lambda: trading.wait(0.01), True)])
     with Pipeline(exchange.ws_url, exchange.rest_url, ["BTCUSDT"], longest_connection_s=longest_s) as pipeline:
         exchange.wait_for_subscribers("btcusdt@trade")
+        trader.start()
         if longest_s == 3600:
             exchange.send_server_shutdown()
-        while pipeline.statistics.connections < 2:
-            exchange.trade(3)
-        exchange.trade(50)
+        wait_until(lambda: pipeline.statistics.connections == 2)
+        trading.set()
+        trader.join()
         wait_until_stored(exchange)
 
     assert exchange.rest_requests["historicalTrades"] == 0
     assert not Gap.objects.exists()
+
+
+def test_the_first_connection_stays_until_it_has_brought_what_the_second_began_with():
+    first, second = (
+        Connection("", [], Buffer(), BadFrameLog(), open_stream=lambda _: None, clock=time.monotonic) for _ in range(2)
+    )
+    second.first_trade_ids |= {"BTCUSDT": 100, "ETHUSDT": 7}
+    assert not first.has_caught_up_with(second)
+    first.last_trade_ids |= {"BTCUSDT": 99, "ETHUSDT": 8}
+    assert not first.has_caught_up_with(second)
+    first.last_trade_ids |= {"BTCUSDT": 100}
+    assert first.has_caught_up_with(second)
 
 
 def test_one_trade_missing_from_the_stream_is_found_fetched_and_reported(exchange, pipeline, caplog):
@@ -192,11 +223,16 @@ def test_the_latest_price_of_every_symbol_reads_one_index_entry_each(symbols):
 
 def test_a_connection_refused_again_and_again_is_tried_more_and_more_rarely(exchange, pipeline):
     exchange.faults(refuse_connections="close")
-    before = exchange.connection_attempts
+    seen = exchange.connection_attempts
     exchange.disconnect_all(abrupt=True)
-    time.sleep(3)
+    tried_at = []
+    for attempt in range(seen + 1, seen + 6):
+        wait_until(lambda attempt=attempt: exchange.connection_attempts >= attempt)
+        tried_at.append(time.monotonic())
 
-    assert exchange.connection_attempts - before <= 4
+    # The delays are half to all of 1, 2, 4, 8 s: over two of them they can only grow.
+    first, second, third, fourth = (later - sooner for sooner, later in pairwise(tried_at))
+    assert first + second < third + fourth
 
 
 @pytest.mark.parametrize("status", [429, 418])

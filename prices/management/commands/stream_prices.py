@@ -7,19 +7,21 @@ import logging
 import signal
 import sys
 import time
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from math import inf
 from typing import Any, Self
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
-from django.db import DatabaseError, InterfaceError, ProgrammingError, connection
+from django.db import InterfaceError, OperationalError, ProgrammingError
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from prices import queries, tape
 from prices.binance.stream import SILENCE_LIMIT_S
+from prices.deadline import ask_within
 from prices.ingest.backoff import backoff_delays
 from prices.ingest.metrics import serving_metrics
 from prices.ingest.pipeline import Pipeline
@@ -29,6 +31,7 @@ from prices.models import is_symbol
 logger = logging.getLogger(__name__)
 
 POLL_INTERVAL_S = 0.2
+ANSWER_WITHIN_S = 3.0
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 EPILOG = """\
@@ -79,7 +82,7 @@ class Command(BaseCommand):
         parser.add_argument("--symbols", nargs="+", metavar="SYMBOL", help="follow these instead of the tracked ones")
         parser.add_argument(
             "--silence-limit",
-            type=float,
+            type=_positive,
             default=SILENCE_LIMIT_S,
             metavar="SECONDS",
             help="replace a connection after so long without a sign of life, and ask the exchange about a symbol"
@@ -105,7 +108,6 @@ class Command(BaseCommand):
         wanted = _checked_symbols(symbols or [])
         with StopSignal() as stop:
             followed = _when_database_answers(lambda: _choose_symbols(wanted), stop)
-            connection.close()  # each thread has its own; this one asks nothing more
             if not stop:
                 pipeline = Pipeline(
                     ws_url, rest_url, followed, follow_tracked=not wanted, silence_limit_s=options["silence_limit"]
@@ -122,6 +124,13 @@ def _stream(pipeline: Pipeline, stop: StopSignal) -> None:
             report.tick()
         logger.info("stopping")
     logger.info("stopped, %s trades stored", f"{pipeline.statistics.stored_trades:,}")
+
+
+def _positive(text: str) -> float:
+    seconds = float(text)
+    if not 0 < seconds < inf:
+        raise ArgumentTypeError(f"{text} is not a number of seconds above 0")
+    return seconds
 
 
 def _checked_url(setting: str, *schemes: str) -> str:
@@ -148,16 +157,13 @@ def _choose_symbols(wanted: list[str]) -> list[str]:
 
 
 def _when_database_answers(ask: Callable[[], list[str]], stop: StopSignal) -> list[str]:
-    """Wait for a database that is still starting; empty when stopped meanwhile."""
+    """Wait for a database that is still starting, or locked; empty when stopped meanwhile."""
     for delay_s in backoff_delays(longest_s=5.0):
         try:
-            return ask()
+            return ask_within(ANSWER_WITHIN_S, ask)
         except ProgrammingError as error:
             raise CommandError(f"{error}The database is not ready. Run: python manage.py migrate") from error
-        except (DatabaseError, InterfaceError) as error:
-            if not tape.is_passing(error):
-                raise
-            connection.close()
+        except (OperationalError, InterfaceError, TimeoutError) as error:
             logger.warning("waiting for the database: %s", str(error).strip())
         stop.sleep(delay_s)
         if stop:

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from urllib.parse import quote
 
 import pytest
+from django.db import connection
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -292,3 +293,30 @@ def test_the_docs_page_loads_nothing_from_elsewhere(client):
     assert "swagger" in page.lower()
     assert "//cdn" not in page
     assert "https://" not in page
+
+
+@pytest.mark.parametrize("accept", ["application/openmetrics-text; version=abc", "text/plain; version=x", "*/*"])
+def test_an_absurd_accept_header_is_no_500(client, accept):
+    assert client.get("/metrics", headers={"Accept": accept}).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/docs", "/schema"])
+def test_the_docs_are_only_read(client, path):
+    assert client.options(path).status_code == 405
+
+
+def test_a_cookie_with_a_nul_is_a_400(client):
+    client.cookies["sessionid"] = "abcdefgh\000ijkl"
+
+    assert client.get("/admin/").status_code == 400
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("path", ["/latest", "/"])
+def test_a_database_without_tables_is_a_503(client, path):
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE symbols RENAME TO elsewhere")
+        try:
+            assert client.get(path).status_code == 503
+        finally:
+            cursor.execute("ALTER TABLE elsewhere RENAME TO symbols")

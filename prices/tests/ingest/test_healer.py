@@ -26,7 +26,7 @@ class Patient:
         self.clock = Clock()
         self.client = RestClient(exchange.rest_url, clock=self.clock, **options)
         self.statistics = Statistics()
-        self.symbols = symbols
+        tape.add_symbols(symbols, tracked=True)
         self.healer = Healer(self.client, self.statistics, self.clock)
         self.waited_s = 0.0
 
@@ -34,7 +34,7 @@ class Patient:
         """Let it work until it has waited that long, in strides of at least so many seconds."""
         until_s = self.waited_s + seconds
         while self.waited_s < until_s:
-            wait_s = max(stride, self.healer.step(self.symbols))
+            wait_s = max(stride, self.healer.step())
             self.clock.now += wait_s
             self.waited_s += wait_s
 
@@ -141,7 +141,7 @@ def test_symbols_take_turns():
         patient = Patient(exchange, ["BTCUSDT", "ETHUSDT"])
         gaps.record([gaps.Hole("BTCUSDT", 10, 4000), gaps.Hole("ETHUSDT", 10, 4000)])
         for _ in range(4):
-            patient.healer.step(patient.symbols)
+            patient.healer.step()
         patient.client.close()
 
     assert [gap.fetched_through_id for gap in Gap.objects.order_by("symbol")] == [2009, 2009]
@@ -150,7 +150,7 @@ def test_symbols_take_turns():
 def test_it_goes_on_where_it_was_after_a_restart(exchange, healer):
     exchange.trade(6000)
     gaps.record([gaps.Hole("BTCUSDT", 10, 5000)])
-    healer.healer.step(healer.symbols)
+    healer.healer.step()
 
     again = Patient(exchange, ["BTCUSDT"])
     again.run()
@@ -188,16 +188,52 @@ def test_ids_the_exchange_does_not_know_yet_are_asked_for_again_and_others_first
     assert ahead.outcome == Gap.Outcome.HEALED
 
 
-def test_ids_that_are_never_answered_are_given_up_after_hours(exchange, healer):
+def test_no_answer_is_no_proof_that_ids_are_gone_however_long_it_lasts(exchange, healer):
     exchange.trade(10)
     gaps.record([gaps.Hole("BTCUSDT", 5000, 5010)])
 
-    healer.run(seconds=3600)
+    healer.run(seconds=24 * 3600, stride=60)
+
+    gap = Gap.objects.get()
+    assert gap.closed_at is None
+    assert 100 < gap.attempts < 200
+
+
+def test_an_answer_that_passes_over_ids_once_is_no_proof_either(exchange, healer):
+    exchange.trade(3000)
+    store_all_but(exchange, {500, 501})
+    exchange.forget("BTCUSDT", 500, 501)
+    healer.healer.step()
+    healer.clock.now += CHECK_INTERVAL_S
+    healer.healer.step()
     assert Gap.objects.get().closed_at is None
-    healer.run(seconds=8 * 3600, stride=60)
+    healer.run()
 
     assert Gap.objects.get().outcome == Gap.Outcome.UNAVAILABLE
-    assert Gap.objects.get().unavailable_trades == 11
+    assert Gap.objects.get().unavailable_trades == 2
+
+
+def test_a_hole_of_a_symbol_that_this_ingester_does_not_follow_is_healed_too(healer):
+    tape.add_symbols(["ETHUSDT"], tracked=False)
+    with running_exchange(["ETHUSDT"]) as other:
+        other.trade(300)
+        patient = Patient(other, ["BTCUSDT"])
+        store_all_but(other, {50})
+        patient.run()
+        patient.client.close()
+
+        assert_the_tape_equals(traded(other))
+
+
+def test_a_gap_that_somebody_deletes_meanwhile_is_no_trouble(exchange, healer):
+    exchange.trade(100)
+    (gap,) = gaps.record([gaps.Hole("BTCUSDT", 50, 60)])
+    Gap.objects.all().delete()
+
+    gaps.advance(gap, through_id=60, unavailable=0)
+    gaps.note_failure(gap, "nothing")
+
+    assert not Gap.objects.exists()
 
 
 def test_the_weight_budget_is_kept_and_a_long_wait_announced(healer, caplog):
@@ -218,7 +254,7 @@ def test_of_two_healers_one_heals_and_the_other_takes_over(exchange):
     exchange.trade(300)
     store_all_but(exchange, {50, 60})
     leader, follower = Patient(exchange, ["BTCUSDT"]), Patient(exchange, ["BTCUSDT"])
-    leader.healer.step(leader.symbols)
+    leader.healer.step()
 
     def follow():
         follower.run(seconds=30)
