@@ -21,27 +21,36 @@ help:
 	@echo
 	@echo "make run PORT=8080 takes another port, make run PYTHON=python3.12 another Python (3.11 or newer)."
 
+TOGETHER := $(BIN)/python -m tracker.run_together
+PAGE := $(HOST):$(PORT)/PORT
+
 run: install
+	@$(TOGETHER) $(PAGE) --
 	$(BIN)/python manage.py migrate --verbosity 0
 	@echo
 	@echo "  The page: http://$(HOST):$(PORT)/      Ctrl-C stops everything."
+	@echo "  A user for the admin: $(BIN)/python manage.py createsuperuser"
 	@echo
-	$(BIN)/honcho --no-colour --env /dev/null --procfile Procfile start || [ $$? -eq 130 ]
+	@$(TOGETHER) $(PAGE) -- --no-colour --env /dev/null --procfile Procfile start || [ $$? -eq 130 ]
 
 # A database and an exchange of its own: made-up trades never mix with real ones, and each demo begins a new tape.
+DEMO := VAR_DIR=var/demo DATABASE_URL=
 demo: export VAR_DIR := $(CURDIR)/var/demo
 demo: export DATABASE_URL :=
+demo: export METRICS_PORT :=
 demo: export SYMBOLS := BTCUSDT,ETHUSDT
 demo: export BINANCE_WS_URL := ws://127.0.0.1:$(EXCHANGE_PORT)
 demo: export BINANCE_REST_URL := http://127.0.0.1:$(EXCHANGE_PORT)
 demo: export EXCHANGE_PORT := $(EXCHANGE_PORT)
 demo: install
+	@$(TOGETHER) $(PAGE) 127.0.0.1:$(EXCHANGE_PORT)/EXCHANGE_PORT --
 	$(BIN)/python manage.py migrate prices zero --verbosity 0
 	$(BIN)/python manage.py migrate --verbosity 0
 	@echo
-	@echo "  The page: http://$(HOST):$(PORT)/      Made-up trades. Ctrl-C stops everything."
+	@echo "  The page: http://$(HOST):$(PORT)/      Made-up trades, a new tape. Ctrl-C stops everything."
+	@echo "  Its commands: $(DEMO) $(BIN)/python manage.py createsuperuser (or audit_prices, ...)"
 	@echo
-	$(BIN)/honcho --no-colour --env /dev/null --procfile Procfile.demo start || [ $$? -eq 130 ]
+	@$(TOGETHER) $(PAGE) -- --no-colour --env /dev/null --procfile Procfile.demo start || [ $$? -eq 130 ]
 
 test: install-dev
 	$(BIN)/ruff format --check .

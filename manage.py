@@ -12,7 +12,7 @@ def main() -> None:
     except ImportError as error:
         raise SystemExit(
             "Django is not installed in this Python. Run `make run`, or create a virtual environment and "
-            "`pip install -r requirements.txt` into it (README.md, Install)."
+            "`pip install -r requirements.txt` into it (README.md, Start)."
         ) from error
     execute_from_command_line(sys.argv)
 

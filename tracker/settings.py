@@ -108,7 +108,7 @@ DATABASE: dict[str, Any] = (
     if DATABASE_URL
     else {"ENGINE": "tracker.embedded_postgres", "NAME": "tracker", "DATA_DIR": VAR_DIR / "postgres"}
 )
-if "postgres" not in DATABASE["ENGINE"]:
+if "postgres" not in DATABASE.get("ENGINE", ""):
     raise ImproperlyConfigured("DATABASE_URL must name a PostgreSQL: postgres://user:password@host:5432/name")
 # Persistent connections. A connection that the database dropped is replaced by the one reader (prices/queries.py) and
 # the one writer (prices/tape.py), so no health check has to cost every request a query.

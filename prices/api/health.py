@@ -60,7 +60,8 @@ class Examiner:
         """The body of the answer."""
         described = [self._describe(state, now) for state in symbols]
         reasons = [reason for _, reason in described if reason]
-        if not any(_age_s(ingester.beat_at, now) <= HEARTBEAT_WITHIN_S for ingester in ingesters):
+        alive = {one.name for one in ingesters if _age_s(one.beat_at, now) <= HEARTBEAT_WITHIN_S}
+        if not alive:
             reasons.insert(0, f"No ingester runs: none has shown a heartbeat for {HEARTBEAT_WITHIN_S:.0f} s.")
         status = HEALING if any(state.open_gaps for state in symbols) else WHOLE
         return {
@@ -70,8 +71,8 @@ class Examiner:
                 {
                     "name": ingester.name,
                     "beat_age_s": _age_s(ingester.beat_at, now),
-                    "connected": ingester.connected,
-                    "heals": ingester.heals,
+                    "connected": ingester.connected and ingester.name in alive,
+                    "heals": ingester.heals and ingester.name in alive,
                 }
                 for ingester in ingesters
             ],

@@ -88,7 +88,7 @@ class Healer:
         # Of every symbol, whoever follows it: only one ingester heals.
         found = gaps.record(self._finder.find(Symbol.objects.values_list("name", flat=True)))
         for gap in found:
-            logger.info("gap found: %s lacks %s trades, ids %d to %d", gap.symbol, f"{gap.size:,}", *gap.ids)
+            logger.info("gap found: %s lacks %s trade(s), ids %d to %d", gap.symbol, f"{gap.size:,}", *gap.ids)
         still_open = gaps.open_gaps()
         missing = sum(gap.remaining for gap in still_open)
         self._statistics.open_gaps, self._statistics.missing_trades = len(still_open), missing

@@ -51,7 +51,11 @@ class SilenceWatch:
             newest = self._client.newest_trade(symbol)
         except ExchangeRefused as refused:
             self._patience_s[symbol] = silent_s + ASK_AGAIN_AFTER_S
-            logger.warning("%s is silent for %.0f s, and the exchange can't say why: %s", symbol, silent_s, refused)
+            if refused.about_the_request:
+                self._patience_s[symbol] = silent_s + RARELY_S
+                logger.warning("%s is silent, and the exchange may not know that symbol: %s", symbol, refused)
+            else:
+                logger.warning("%s is silent for %.0f s; the exchange can't say why: %s", symbol, silent_s, refused)
             return
         self._patience_s[symbol] = min(2 * silent_s, silent_s + RARELY_S)
         if newest is None:

@@ -394,10 +394,10 @@ def test_every_symbol_is_audited_by_itself(symbols):
     assert audit("--symbol", "btcusdt", "UNLISTED")[0] == 0
 
 
-def test_an_empty_database_has_nothing_to_prove(symbols, capsys):
-    assert audit() == (0, {"proven": True, "start": None, "end": None, "symbols": []})
-    call_command("audit_prices")
-    assert capsys.readouterr().out == "Nothing is stored yet.\n"
+def test_an_empty_database_has_nothing_to_prove(symbols):
+    with pytest.raises(CommandError, match="Nothing is stored yet") as refused:
+        call_command("audit_prices")
+    assert refused.value.returncode == 2
     assert audit_one("--symbol", "ETHUSDT")[1]["trades"] == 0
 
 

@@ -178,7 +178,7 @@ def test_one_trade_missing_from_the_stream_is_found_fetched_and_reported(exchang
     gap = wait_until(lambda: Gap.objects.filter(outcome="healed").first())
     assert (gap.size, gap.first_missing_id) == (1, traded(exchange)[20].trade_id)
     assert [message for message in caplog.messages if message.startswith("gap")] == [
-        f"gap found: BTCUSDT lacks 1 trades, ids {gap.first_missing_id} to {gap.first_missing_id}",
+        f"gap found: BTCUSDT lacks 1 trade(s), ids {gap.first_missing_id} to {gap.first_missing_id}",
         f"gap healed: BTCUSDT, ids {gap.first_missing_id} to {gap.first_missing_id}",
     ]
 

@@ -91,6 +91,8 @@ class Command(BaseCommand):
             if show and bounds != wanted:
                 show(f"Only whole minutes are audited: from {_shown(bounds.start)} to {_shown(bounds.end)}.")
             audits = _audit(symbols, bounds, _client() if options["against_exchange"] else None, keep, show)
+        if not audits:
+            raise CommandError("Nothing is stored yet, so nothing is proven.", returncode=CANNOT_AUDIT)
         if options["json"]:
             self.stdout.write(json.dumps(dict_of(audits, bounds, keep), indent=2))
         else:
@@ -194,8 +196,6 @@ def _shown(time: datetime | None) -> str:
 
 
 def _summary(audits: list[SymbolAudit]) -> str:
-    if not audits:
-        return "Nothing is stored yet."
     trades = sum(audit.tape.trades for audit in audits)
     proven = sum(audit.is_proven for audit in audits)
     return f"{proven:,} of {len(audits):,} symbols proven, {trades:,} trades."
