@@ -64,6 +64,13 @@ def test_ids_that_run_against_time_across_a_minute_are_not_missing():
     assert all_holes() == []
 
 
+def test_an_id_stored_twice_under_another_time_hides_no_hole():
+    store_ids(1, 2, 4, 5)
+    tape.store([trade(2, at=NOON + timedelta(seconds=1)), trade(14, at=NOON + MINUTE), trade(14, at=NOON + 2 * MINUTE)])
+
+    assert all_holes() == [Hole("BTCUSDT", 3, 3), Hole("BTCUSDT", 6, 13)]
+
+
 class AnyHolesTest(TestCase):
     @settings(max_examples=60, deadline=None)
     @given(
