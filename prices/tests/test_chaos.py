@@ -246,7 +246,7 @@ class Drill:
         self.ingester = self.start_ingester()
 
     def shut_postgres_down_at_once(self):
-        postmaster = read_postmaster(find_data_dir(self.data_dir)).pid
+        postmaster = wait_until(lambda: read_postmaster(find_data_dir(self.data_dir))).pid
         os.kill(postmaster, signal.SIGQUIT)
         wait_until(lambda: not is_running(postmaster))
 
