@@ -102,18 +102,18 @@ class Healer:
 
     def _next_gap(self) -> Gap | None:
         """The newest gap of the symbol whose turn it is."""
-        now = self._clock()
         newest: dict[str, Gap] = {}
-        for gap in gaps.open_gaps():
-            if self._gap_not_before.get(gap.pk, 0.0) <= now and (
-                gap.symbol not in newest or gap.last_missing_id > newest[gap.symbol].last_missing_id
-            ):
+        for gap in filter(self._is_due, gaps.open_gaps()):
+            if gap.symbol not in newest or gap.last_missing_id > newest[gap.symbol].last_missing_id:
                 newest[gap.symbol] = gap
         if not newest:
             return None
         in_turn = sorted(newest, key=lambda symbol: (symbol <= self._last_symbol, symbol))
         self._last_symbol = in_turn[0]
         return newest[self._last_symbol]
+
+    def _is_due(self, gap: Gap) -> bool:
+        return self._gap_not_before.get(gap.pk, 0.0) <= self._clock()
 
     def _heal_a_page(self, gap: Gap) -> None:
         # One id more than the gap has: an exchange that knows that one knows all that it will ever know before it. A
@@ -128,10 +128,12 @@ class Healer:
         if not page or page[-1].trade_id < gap.next_id:
             self._note_fruitless_answer(gap, "the exchange does not know these ids yet")
             return
-        self._settle([gap for gap in gaps.open_gaps(gap.symbol) if from_id <= gap.next_id <= page[-1].trade_id], page)
+        # Those that are due alone: the second answer about a doubted gap is worth something only some time later.
+        due = filter(self._is_due, gaps.open_gaps(gap.symbol))
+        self._settle([gap for gap in due if from_id <= gap.next_id <= page[-1].trade_id], page)
 
     def _settle(self, gaps_on_page: Sequence[Gap], page: Sequence[Trade]) -> None:
-        """Store what the page brings for these gaps; ids that it passes over are unavailable."""
+        """Store what the page brings for these gaps; ids that are passed over a second time are unavailable."""
         runs = [range(gap.next_id, min(gap.last_missing_id, page[-1].trade_id) + 1) for gap in gaps_on_page]
         fetched = [[trade for trade in page if trade.trade_id in run] for run in runs]
         stored = tape.store([trade for trades in fetched for trade in trades])

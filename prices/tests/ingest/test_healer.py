@@ -213,6 +213,20 @@ def test_an_answer_that_passes_over_ids_once_is_no_proof_either(exchange, healer
     assert Gap.objects.get().unavailable_trades == 2
 
 
+def test_a_page_fetched_for_another_gap_is_no_second_answer(exchange, healer):
+    exchange.trade(3000)
+    gaps.record([gaps.Hole("BTCUSDT", 500, 501)])
+    exchange.forget("BTCUSDT", 500, 501)
+    healer.healer.step()
+    gaps.record([gaps.Hole("BTCUSDT", 700, 701)])
+    healer.healer.step()
+
+    assert list(Gap.objects.order_by("symbol", "first_missing_id").values_list("outcome", flat=True)) == [
+        None,
+        Gap.Outcome.HEALED,
+    ]
+
+
 def test_a_hole_of_a_symbol_that_this_ingester_does_not_follow_is_healed_too(healer):
     tape.add_symbols(["ETHUSDT"], tracked=False)
     with running_exchange(["ETHUSDT"]) as other:
