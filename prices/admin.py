@@ -14,7 +14,7 @@ from django.utils.html import format_html
 
 from prices.admin_lists import ReadOnlyAdmin, SymbolFilter, TapeAdmin
 from prices.api.renderer import plain_digits
-from prices.models import Candle, Gap, Ingester, Price, Symbol
+from prices.models import Candle, Gap, HourCandle, Ingester, Price, Symbol
 
 if TYPE_CHECKING:
     ModelAdmin = admin.ModelAdmin[Any]
@@ -115,18 +115,26 @@ class PriceAdmin(TapeAdmin):
     )
 
 
+_CANDLE_COLUMNS = (
+    *map(_digits, ["open", "high", "low", "close", "volume"]),
+    "trade_count",
+    _is_whole,
+    "first_trade_id",
+    "last_trade_id",
+    "symbol",
+)
+
+
 @admin.register(Candle)
 class CandleAdmin(TapeAdmin):
     key = ["minute"]
-    list_display = (
-        _time("minute", "%Y-%m-%d %H:%M"),
-        *map(_digits, ["open", "high", "low", "close", "volume"]),
-        "trade_count",
-        _is_whole,
-        "first_trade_id",
-        "last_trade_id",
-        "symbol",
-    )
+    list_display = (_time("minute", "%Y-%m-%d %H:%M"), *_CANDLE_COLUMNS)
+
+
+@admin.register(HourCandle)
+class HourCandleAdmin(TapeAdmin):
+    key = ["hour"]
+    list_display = (_time("hour", "%Y-%m-%d %H:%M"), *_CANDLE_COLUMNS)
 
 
 @admin.register(Gap)

@@ -58,14 +58,9 @@ class Price(models.Model):
         return f"{self.symbol} {self.trade_id}: {self.price.normalize():f}"
 
 
-class Candle(models.Model):
-    """One minute of one symbol, rolled up in the transaction that stored its trades.
+class CandleColumns(models.Model):
+    """What the trades of one interval of one symbol amount to. Columns of fixed width come first here too."""
 
-    Count, first and last id make completeness a query: a minute is whole when count = last - first + 1, and two
-    neighbours join when the next one's first id is this one's last + 1.
-    """
-
-    minute = models.DateTimeField(help_text="Start of the minute, UTC.")
     first_trade_id = models.BigIntegerField()
     last_trade_id = models.BigIntegerField()
     trade_count = models.PositiveIntegerField()
@@ -77,6 +72,19 @@ class Candle(models.Model):
     volume = models.DecimalField(max_digits=38, decimal_places=8)
 
     class Meta:
+        abstract = True
+
+
+class Candle(CandleColumns):
+    """One minute of one symbol, rolled up in the transaction that stored its trades.
+
+    Count, first and last id make completeness a query: a minute is whole when count = last - first + 1, and two
+    neighbours join when the next one's first id is this one's last + 1.
+    """
+
+    minute = models.DateTimeField(help_text="Start of the minute, UTC.")
+
+    class Meta:
         db_table = "candles"
         constraints = [
             models.UniqueConstraint(fields=["symbol", "minute"], name="candles_symbol_minute"),
@@ -84,6 +92,23 @@ class Candle(models.Model):
 
     def __str__(self) -> str:
         return f"{self.symbol} {self.minute:%Y-%m-%d %H:%M}"
+
+
+class HourCandle(CandleColumns):
+    """One hour of one symbol, rolled up in the same transaction from the same minutes: long charts stay instant."""
+
+    hour = models.DateTimeField(help_text="Start of the hour, UTC.")
+
+    class Meta:
+        db_table = "hour_candles"
+        verbose_name = "candle of an hour"
+        verbose_name_plural = "candles of hours"
+        constraints = [
+            models.UniqueConstraint(fields=["symbol", "hour"], name="hour_candles_symbol_hour"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.symbol} {self.hour:%Y-%m-%d %H}h"
 
 
 class Gap(models.Model):

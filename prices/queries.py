@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 
 from django.db import InterfaceError, OperationalError, connection
 
+HOUR = timedelta(hours=1)
+
 
 class LatestPrice(NamedTuple):
     symbol: str
@@ -134,48 +136,49 @@ def last_whole_minute(symbol: str, now: datetime) -> datetime | None:
     return rows[0][0] if rows else None
 
 
-# The limit inside `folded` cuts nothing off: it tells the planner how few candles there are at most.
-_CANDLES = """
+# Folds candles as they are kept, of minutes or of hours, into those of an interval. The limit inside `folded` cuts
+# nothing off: it tells the planner how few candles there are at most.
+_FOLD_CANDLES = """
 WITH page AS MATERIALIZED (
     SELECT begins, least(begins + %(limit)s * %(length)s, %(end)s::timestamptz) AS ends
     FROM date_bin(%(length)s, CASE WHEN %(start)s::timestamptz IS NULL THEN (
-        SELECT minute FROM candles
-        WHERE symbol = %(symbol)s AND minute < coalesce(%(end)s::timestamptz, 'infinity')
-        ORDER BY minute DESC LIMIT 1
+        SELECT {time} FROM {table}
+        WHERE symbol = %(symbol)s AND {time} < coalesce(%(end)s::timestamptz, 'infinity')
+        ORDER BY {time} DESC LIMIT 1
     ) - (%(limit)s - 1) * %(length)s ELSE (
-        SELECT minute FROM candles
-        WHERE symbol = %(symbol)s AND minute >= %(start)s::timestamptz
-        ORDER BY minute LIMIT 1
+        SELECT {time} FROM {table}
+        WHERE symbol = %(symbol)s AND {time} >= %(start)s::timestamptz
+        ORDER BY {time} LIMIT 1
     ) END, timestamptz 'epoch') AS begins
 ), folded AS (
-    SELECT date_bin(%(length)s, minute, timestamptz 'epoch') AS start,
-           min(minute) AS first_minute, max(minute) AS last_minute,
+    SELECT date_bin(%(length)s, {time}, timestamptz 'epoch') AS start,
+           min({time}) AS first_time, max({time}) AS last_time,
            min(first_trade_id) AS first_trade_id, max(last_trade_id) AS last_trade_id,
            max(high) AS high, min(low) AS low, sum(volume) AS volume, sum(trade_count) AS trade_count
-    FROM candles
+    FROM {table}
     WHERE symbol = %(symbol)s
-      AND minute >= (SELECT begins FROM page) AND minute < (SELECT ends FROM page)
+      AND {time} >= (SELECT begins FROM page) AND {time} < (SELECT ends FROM page)
     GROUP BY 1
     LIMIT %(limit)s
 )
 SELECT start,
-       (SELECT open FROM candles WHERE symbol = %(symbol)s AND minute = first_minute),
+       (SELECT open FROM {table} WHERE symbol = %(symbol)s AND {time} = first_time),
        high,
        low,
-       (SELECT close FROM candles WHERE symbol = %(symbol)s AND minute = last_minute),
+       (SELECT close FROM {table} WHERE symbol = %(symbol)s AND {time} = last_time),
        volume,
        trade_count,
        coalesce(
            trade_count = last_trade_id - first_trade_id + 1
            AND first_trade_id - 1 = coalesce(lag(last_trade_id) OVER by_time, (
-               SELECT last_trade_id FROM candles
-               WHERE symbol = %(symbol)s AND minute < (SELECT begins FROM page)
-               ORDER BY minute DESC LIMIT 1
+               SELECT last_trade_id FROM {table}
+               WHERE symbol = %(symbol)s AND {time} < (SELECT begins FROM page)
+               ORDER BY {time} DESC LIMIT 1
            ))
            AND last_trade_id + 1 = coalesce(lead(first_trade_id) OVER by_time, (
-               SELECT first_trade_id FROM candles
-               WHERE symbol = %(symbol)s AND minute >= (SELECT ends FROM page)
-               ORDER BY minute LIMIT 1
+               SELECT first_trade_id FROM {table}
+               WHERE symbol = %(symbol)s AND {time} >= (SELECT ends FROM page)
+               ORDER BY {time} LIMIT 1
            )),
            false
        )
@@ -183,6 +186,8 @@ FROM folded
 WINDOW by_time AS (ORDER BY start)
 ORDER BY start
 """
+_FROM_MINUTES = _FOLD_CANDLES.format(table="candles", time="minute")
+_FROM_HOURS = _FOLD_CANDLES.format(table="hour_candles", time="hour")
 
 
 def candles(symbol: str, length: timedelta, start: datetime | None, end: datetime | None, limit: int) -> list[Candle]:
@@ -196,7 +201,8 @@ def candles(symbol: str, length: timedelta, start: datetime | None, end: datetim
     first candle of the tape is not (trades before it were never seen), the newest is not (it may still grow), and one
     that lacks ids that the exchange itself lacks never will be.
     """
-    rows = _fetch_all(_CANDLES, {"symbol": symbol, "length": length, "start": start, "end": end, "limit": limit})
+    sql = _FROM_HOURS if length >= HOUR else _FROM_MINUTES
+    rows = _fetch_all(sql, {"symbol": symbol, "length": length, "start": start, "end": end, "limit": limit})
     return [Candle(*row) for row in rows]
 
 

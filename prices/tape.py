@@ -1,4 +1,5 @@
-"""The tape: the only writer. In: trades, in any order, as often as they come. Out: rows in `prices` and `candles`.
+"""The tape: the only writer. In: trades, in any order, as often as they come. Out: rows in `prices`, and what they roll
+up to in `candles` and `hour_candles`.
 
 Live stream, overlap of two connections, a second ingester, backfill and import all end here. What is there already is
 left alone; candles are rolled up in the same statement from the rows really inserted, so they are exact whatever came.
@@ -37,10 +38,22 @@ DELETE FROM incoming
 
 _COPY_INCOMING = "COPY incoming FROM STDIN"
 
+# How a roll-up is added to what is there; open and close are decided by trade id.
+_ADD_UP = """
+        open = CASE WHEN excluded.first_trade_id < candle.first_trade_id THEN excluded.open ELSE candle.open END,
+        close = CASE WHEN excluded.last_trade_id > candle.last_trade_id THEN excluded.close ELSE candle.close END,
+        high = greatest(candle.high, excluded.high),
+        low = least(candle.low, excluded.low),
+        volume = candle.volume + excluded.volume,
+        trade_count = candle.trade_count + excluded.trade_count,
+        first_trade_id = least(candle.first_trade_id, excluded.first_trade_id),
+        last_trade_id = greatest(candle.last_trade_id, excluded.last_trade_id)
+"""
+
 # One statement stores the batch and rolls its candles up. Rows are inserted in the order of the unique key and candles
 # in the order of theirs, every price before the first candle, so two writers wait for each other but never in a circle.
 # The multiplication is exact: an interval times a whole number below 2^53.
-_STORE_INCOMING = """
+_STORE_INCOMING = f"""
 WITH inserted AS (
     INSERT INTO prices (symbol, timestamp, trade_id, price, quantity, buyer_is_maker)
     SELECT symbol, timestamptz 'epoch' + timestamp_us * interval '1 microsecond',
@@ -68,18 +81,23 @@ WITH inserted AS (
     SELECT symbol, minute, first_trade_id, last_trade_id, trade_count, open, high, low, close, volume
     FROM minutes
     ORDER BY symbol, minute
-    ON CONFLICT (symbol, minute) DO UPDATE SET
-        open = CASE WHEN excluded.first_trade_id < candle.first_trade_id THEN excluded.open ELSE candle.open END,
-        close = CASE WHEN excluded.last_trade_id > candle.last_trade_id THEN excluded.close ELSE candle.close END,
-        high = greatest(candle.high, excluded.high),
-        low = least(candle.low, excluded.low),
-        volume = candle.volume + excluded.volume,
-        trade_count = candle.trade_count + excluded.trade_count,
-        first_trade_id = least(candle.first_trade_id, excluded.first_trade_id),
-        last_trade_id = greatest(candle.last_trade_id, excluded.last_trade_id)
+    ON CONFLICT (symbol, minute) DO UPDATE SET {_ADD_UP}
+    RETURNING 1
+), rolled_up_hours AS (
+    INSERT INTO hour_candles AS candle
+           (symbol, hour, first_trade_id, last_trade_id, trade_count, open, high, low, close, volume)
+    SELECT symbol, date_bin('1 hour', minute, timestamptz 'epoch') AS hour,
+           min(first_trade_id), max(last_trade_id), sum(trade_count),
+           (array_agg(open ORDER BY first_trade_id))[1], max(high), min(low),
+           (array_agg(close ORDER BY last_trade_id DESC))[1], sum(volume)
+    FROM minutes
+    WHERE (SELECT count(*) FROM rolled_up) > 0  -- hours after minutes: one order for every writer
+    GROUP BY 1, 2
+    ORDER BY 1, 2
+    ON CONFLICT (symbol, hour) DO UPDATE SET {_ADD_UP}
 )
 SELECT coalesce(sum(trade_count), 0)::bigint FROM minutes
-"""
+"""  # noqa: S608  of constants
 
 
 def store(trades: Sequence[Trade]) -> Stored:

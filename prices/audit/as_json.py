@@ -6,7 +6,7 @@ from typing import Any
 
 from prices.audit.findings import ExchangeFindings, KlineDifference, SymbolAudit
 from prices.audit.ids import Ids, count
-from prices.audit.reading import CandleValues, Minute
+from prices.audit.reading import CandleValues, Hour, Minute
 from prices.audit.spans import Bounds
 from prices.audit.text import exact, iso
 from prices.binance.rest import Kline
@@ -44,7 +44,12 @@ def _audit(audit: SymbolAudit, keep: int | None) -> dict[str, Any]:
         "candles": {
             "compared": tape.minutes,
             "wrong": tape.wrong_candles.count,
-            "details": [_wrong_candle(minute) for minute in tape.wrong_candles.kept],
+            "details": [_wrong_candle("minute", minute) for minute in tape.wrong_candles.kept],
+        },
+        "hour_candles": {
+            "compared": tape.hours,
+            "wrong": tape.wrong_hours.count,
+            "details": [_wrong_candle("hour", hour) for hour in tape.wrong_hours.kept],
         },
         "exchange": audit.exchange and _exchange(audit.exchange),
     }
@@ -54,8 +59,8 @@ def _ids(runs: Sequence[Ids], keep: int | None) -> dict[str, Any]:
     return {"count": count(runs), "runs": len(runs), "details": [list(ids) for ids in runs[:keep]]}
 
 
-def _wrong_candle(minute: Minute) -> dict[str, Any]:
-    return {"minute": iso(minute.minute), "trades": _values(minute.trades), "candle": _values(minute.candle)}
+def _wrong_candle(interval: str, wrong: Minute | Hour) -> dict[str, Any]:
+    return {interval: iso(wrong[0]), "trades": _values(wrong.trades), "candle": _values(wrong.candle)}
 
 
 def _exchange(findings: ExchangeFindings) -> dict[str, Any]:

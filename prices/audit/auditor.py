@@ -14,8 +14,8 @@ from prices.audit import reading
 from prices.audit.exchange import ExchangeComparison, comparable
 from prices.audit.findings import Findings, GapCounts, SymbolAudit, TapeFindings
 from prices.audit.ids import Ids, Repeat, Run, count, explain, find_holes_and_repeats, intersection
-from prices.audit.reading import Duplicate, Minute
-from prices.audit.spans import Bounds, Span, merge
+from prices.audit.reading import Duplicate, Hour, Minute
+from prices.audit.spans import HOUR, MINUTE, Bounds, Span, floor_hour, merge
 from prices.binance.rest import RestClient
 from prices.models import Gap
 
@@ -43,11 +43,12 @@ def audit_symbol(
     comparison = None
     if client is not None:
         comparison = ExchangeComparison(client, symbol, comparable(bounds, stored, over_before, keep), sleep)
-    tape = TapeFindings(Findings(keep))
+    tape = TapeFindings(Findings(keep), Findings(keep))
     runs = reading.runs_around(symbol, bounds)
-    for chunk in _chunks(symbol, stored, on_progress):
-        minutes = reading.minutes(symbol, chunk, with_quote_volume=comparison is not None)
+    for chunk in _chunks(symbol, _to_the_hour(stored, bounds), on_progress):
+        minutes, hours = reading.contents(symbol, chunk, with_quote_volume=comparison is not None)
         _add(tape, minutes)
+        _add_hours(tape, hours, bounds)
         runs += reading.runs(symbol, chunk)
         if comparison:
             comparison.advance(chunk.until, {minute.minute: minute for minute in minutes})
@@ -75,6 +76,14 @@ def _chunks(symbol: str, stored: Span | None, on_progress: Callable[[float], obj
         on_progress((chunk.until - stored.since) / (stored.until - stored.since))
 
 
+def _to_the_hour(stored: Span | None, bounds: Bounds) -> Span | None:
+    """To the end of the last hour, within the bounds: its candle may be growing with trades that come meanwhile."""
+    if stored is None:
+        return None
+    end = floor_hour(stored.until - MINUTE) + HOUR
+    return Span(stored.since, min(end, bounds.end) if bounds.end else end)
+
+
 def _add(tape: TapeFindings, minutes: Sequence[Minute]) -> None:
     for minute in minutes:
         tape.minutes += 1
@@ -88,6 +97,16 @@ def _add(tape: TapeFindings, minutes: Sequence[Minute]) -> None:
         tape.last_trade_id = last_id if tape.last_trade_id is None else max(last_id, tape.last_trade_id)
         tape.first_time = tape.first_time or minute.first_time
         tape.last_time = minute.last_time
+
+
+def _add_hours(tape: TapeFindings, hours: Sequence[Hour], bounds: Bounds) -> None:
+    """Compare the hours that lie within the bounds as a whole; of the others not all trades were read."""
+    for hour in hours:
+        if (bounds.start and hour.hour < bounds.start) or (bounds.end and hour.hour + HOUR > bounds.end):
+            continue
+        tape.hours += 1
+        if hour.trades != hour.candle:
+            tape.wrong_hours.add(hour)
 
 
 def _settle(

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Generic, NamedTuple, TypeVar
 
 from prices.audit.ids import Missing, count
-from prices.audit.reading import Duplicate, Minute
+from prices.audit.reading import Duplicate, Hour, Minute
 from prices.audit.spans import Bounds, Span
 from prices.binance.rest import Kline
 
@@ -45,8 +45,10 @@ class TapeFindings:
     """What the trades are, and where their candles are wrong."""
 
     wrong_candles: Findings[Minute]
+    wrong_hours: Findings[Hour]
     trades: int = 0
     minutes: int = 0
+    hours: int = 0
     first_trade_id: int | None = None
     last_trade_id: int | None = None
     first_time: datetime | None = None
@@ -89,6 +91,7 @@ class SymbolAudit:
             (self.gaps.open, "open gaps"),
             (self.repeated, "stored twice"),
             (self.tape.wrong_candles.count, "wrong candles"),
+            (self.tape.wrong_hours.count, "wrong candles of hours"),
             (self.exchange.differing.count if self.exchange else 0, "minutes unlike the exchange's"),
         ]
         return [(number, what) for number, what in counted if number]

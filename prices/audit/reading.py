@@ -1,10 +1,11 @@
-"""Reads the tape for the audit. In: a symbol and a stretch of time. Out: what its minutes amount to, and runs of ids.
+"""Reads the tape for the audit. In: a symbol and a stretch of time. Out: what minutes and hours amount to, runs of ids.
 
 Every query goes along the index of a unique key through one chunk of time, and what it returns is small: minutes, or
 runs of ids. It shares no arithmetic with the writer (`prices/tape.py`), so that it can be held against it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -12,7 +13,7 @@ from typing import Any, NamedTuple
 from django.db import connection
 
 from prices.audit.ids import Ids, Repeat, Run, join
-from prices.audit.spans import MINUTE, Bounds, Span, floor_minute
+from prices.audit.spans import MINUTE, Bounds, Span, floor_hour, floor_minute
 from prices.models import Gap
 
 # Some million trades at the very most, a second or two of work, a call of the exchange's klines.
@@ -45,6 +46,21 @@ class Minute(NamedTuple):
     quote_volume: tuple[Decimal, Decimal] | None
 
 
+class Hour(NamedTuple):
+    """One hour of the tape, in the same way."""
+
+    hour: datetime
+    trades: CandleValues | None
+    candle: CandleValues | None
+
+
+class Contents(NamedTuple):
+    """What a stretch of the tape holds, all as of one moment, in order."""
+
+    minutes: list[Minute]
+    hours: list[Hour]
+
+
 class Duplicate(NamedTuple):
     """A trade that is stored under several times."""
 
@@ -53,7 +69,7 @@ class Duplicate(NamedTuple):
 
 
 _STORED_SPAN = """
-SELECT least(first_trade, first_candle), greatest(last_trade, last_candle)
+SELECT least(first_trade, first_candle, first_hour), greatest(last_trade, last_candle, last_hour)
 FROM (
     SELECT min(timestamp) AS first_trade, max(timestamp) AS last_trade FROM prices
     WHERE symbol = %(symbol)s
@@ -64,12 +80,18 @@ FROM (
     WHERE symbol = %(symbol)s
       AND minute >= coalesce(%(start)s, timestamptz '-infinity')
       AND minute < coalesce(%(end)s, timestamptz 'infinity')
-) AS candles
+) AS candles, (
+    SELECT min(hour) AS first_hour, max(hour) AS last_hour FROM hour_candles
+    WHERE symbol = %(symbol)s
+      AND hour >= coalesce(%(start)s, timestamptz '-infinity')
+      AND hour < coalesce(%(end)s, timestamptz 'infinity')
+) AS hours
 """
 
 # One statement, so that trades and candles are of one moment whatever is written meanwhile. Pairs of (trade id, price)
 # compare by id: their smallest holds the price of the first trade. It needs no sort, and is not how the writer does it.
-_MINUTES = """
+# Candles of hours come last, in rows of their own.
+_CONTENTS = """
 WITH traded AS (
     SELECT date_bin('1 minute', timestamp, timestamptz 'epoch') AS minute,
            (min(ARRAY[trade_id, price]))[2] AS open,
@@ -92,14 +114,19 @@ WITH traded AS (
     FROM candles
     WHERE symbol = %(symbol)s AND minute >= %(since)s AND minute < %(until)s
 )
-SELECT minute,
+SELECT false, minute,
        traded.open, traded.high, traded.low, traded.close, traded.volume,
        traded.trade_count, traded.first_trade_id, traded.last_trade_id,
        kept.open, kept.high, kept.low, kept.close, kept.volume,
        kept.trade_count, kept.first_trade_id, kept.last_trade_id,
        first_time, last_time, least_quote_volume, most_quote_volume * 0.00000001
 FROM traded FULL JOIN kept USING (minute)
-ORDER BY minute
+UNION ALL
+SELECT true, hour, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+       open, high, low, close, volume, trade_count, first_trade_id, last_trade_id, NULL, NULL, NULL, NULL
+FROM hour_candles
+WHERE symbol = %(symbol)s AND hour >= date_bin('1 hour', %(since)s, timestamptz 'epoch') AND hour < %(until)s
+ORDER BY 1, 2
 """
 
 # The ends of the runs, in the order of the index: no sort, however many trades there are.
@@ -162,18 +189,25 @@ def stored_span(symbol: str, bounds: Bounds) -> Span | None:
 
 
 def chunks(symbol: str, span: Span) -> Iterator[Span]:
-    """The span in chunks that a query can digest, without the time in which nothing is stored."""
+    """The span in chunks that a query can digest, without the time in which nothing is stored.
+
+    All but the last end with an hour, so that no hour is in two of them.
+    """
     since = span.since
     while (stored := stored_span(symbol, Bounds(since, span.until))) is not None:
-        chunk = Span(stored.since, min(stored.since + CHUNK, span.until))
+        chunk = Span(stored.since, min(floor_hour(stored.since) + CHUNK, span.until))
         yield chunk
         since = chunk.until
 
 
-def minutes(symbol: str, span: Span, *, with_quote_volume: bool = False) -> list[Minute]:
-    """The minutes in which there are trades or a candle, all as of one moment, in order."""
-    rows = _fetch_all(_MINUTES, symbol=symbol, **span._asdict(), with_quote_volume=with_quote_volume)
-    return [_minute(row) for row in rows]
+def contents(symbol: str, span: Span, *, with_quote_volume: bool = False) -> Contents:
+    """The minutes in which there are trades or a candle, and the hours that these minutes lie in or that have one."""
+    rows = _fetch_all(_CONTENTS, symbol=symbol, **span._asdict(), with_quote_volume=with_quote_volume)
+    minutes = [_minute(row) for is_hour, *row in rows if not is_hour]
+    candles = {row[0]: CandleValues(*row[9:17]) for is_hour, *row in rows if is_hour}
+    trades = _fold_into_hours(minutes)
+    hours = [Hour(hour, trades.get(hour), candles.get(hour)) for hour in sorted(trades | candles)]
+    return Contents(minutes, hours)
 
 
 def runs(symbol: str, span: Span) -> list[Run]:
@@ -237,6 +271,30 @@ def _minute(row: Sequence[Any]) -> Minute:
         first_time,
         last_time,
         None if quote_volume[0] is None else (quote_volume[0], quote_volume[1]),
+    )
+
+
+def _fold_into_hours(minutes: Iterable[Minute]) -> dict[datetime, CandleValues]:
+    """What the trades of each hour amount to."""
+    by_hour: defaultdict[datetime, list[CandleValues]] = defaultdict(list)
+    for minute in minutes:
+        if minute.trades:
+            by_hour[floor_hour(minute.minute)].append(minute.trades)
+    return {hour: _fold(values) for hour, values in by_hour.items()}
+
+
+def _fold(values: Sequence[CandleValues]) -> CandleValues:
+    first = min(values, key=lambda each: each.first_trade_id)
+    last = max(values, key=lambda each: each.last_trade_id)
+    return CandleValues(
+        open=first.open,
+        high=max(each.high for each in values),
+        low=min(each.low for each in values),
+        close=last.close,
+        volume=sum((each.volume for each in values), Decimal(0)),
+        trade_count=sum(each.trade_count for each in values),
+        first_trade_id=first.first_trade_id,
+        last_trade_id=last.last_trade_id,
     )
 
 

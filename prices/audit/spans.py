@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 MINUTE = timedelta(minutes=1)
+HOUR = timedelta(hours=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -25,6 +26,10 @@ class Bounds(NamedTuple):
 
 def floor_minute(time: datetime) -> datetime:
     return time.replace(second=0, microsecond=0)
+
+
+def floor_hour(time: datetime) -> datetime:
+    return time.replace(minute=0, second=0, microsecond=0)
 
 
 def ceil_minute(time: datetime) -> datetime:

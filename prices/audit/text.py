@@ -25,8 +25,11 @@ def lines_of(audit: SymbolAudit, keep: int | None) -> Iterator[str]:
         [f"id {each.trade_id} at {', '.join(map(iso, each.timestamps))}" for each in audit.duplicates],
         audit.repeated,
     )
-    wrong = audit.tape.wrong_candles
-    yield from _findings("wrong candles", [_describe_candle(minute) for minute in wrong.kept], wrong.count)
+    for title, wrong in (
+        ("wrong candles", audit.tape.wrong_candles),
+        ("wrong candles of hours", audit.tape.wrong_hours),
+    ):
+        yield from _findings(title, [_describe_candle(*each[:3]) for each in wrong.kept], wrong.count)
     if audit.exchange:
         differing = audit.exchange.differing
         yield from _findings(
@@ -65,6 +68,7 @@ def _facts(audit: SymbolAudit) -> Iterator[str]:
     yield _fact("stored twice", audit.repeated)
     yield _fact("gaps", sum(gaps), f"{gaps.open:,} open, {gaps.healed:,} healed, {gaps.unavailable:,} unavailable")
     yield _fact("candles", tape.minutes, f"{tape.wrong_candles.count:,} unlike their trades")
+    yield _fact("candles of hours", tape.hours, f"{tape.wrong_hours.count:,} unlike their trades")
     if exchange:
         accounted = f"; {exchange.accounted:,} lack trades that are missing ids above" if exchange.accounted else ""
         yield _fact("exchange minutes", exchange.compared, f"{exchange.differing.count:,} unlike the tape{accounted}")
@@ -86,13 +90,12 @@ def _describe_ids(ids: Ids) -> str:
     return f"ids {ids.first} to {ids.last} ({ids.size:,})" if ids.size > 1 else f"id {ids.first}"
 
 
-def _describe_candle(minute: Minute) -> str:
-    time = iso(minute.minute)
-    if minute.trades is None:
-        return f"{time}  a candle, but no trades"
-    if minute.candle is None:
-        return f"{time}  {minute.trades.trade_count:,} trades, but no candle"
-    return f"{time}  {_differences(minute.candle, minute.trades, 'candle', 'trades', CandleValues._fields)}"
+def _describe_candle(start: datetime, trades: CandleValues | None, candle: CandleValues | None) -> str:
+    if trades is None:
+        return f"{iso(start)}  a candle, but no trades"
+    if candle is None:
+        return f"{iso(start)}  {trades.trade_count:,} trades, but no candle"
+    return f"{iso(start)}  {_differences(candle, trades, 'candle', 'trades', CandleValues._fields)}"
 
 
 def _describe_minute(difference: KlineDifference) -> str:

@@ -4,10 +4,11 @@ from collections import defaultdict
 from decimal import Decimal
 
 from prices.binance.trades import Trade
-from prices.models import Candle, Price
+from prices.models import Candle, HourCandle, Price
 from prices.tests.factories import microseconds
 
 MINUTE_US = 60_000_000
+HOUR_US = 60 * MINUTE_US
 
 
 def traded(exchange, *symbols):
@@ -34,16 +35,24 @@ def expected_trades(trades):
 
 
 def stored_candles():
+    return _stored(Candle, "minute")
+
+
+def stored_hour_candles():
+    return _stored(HourCandle, "hour")
+
+
+def _stored(model, time):
     columns = ["open", "high", "low", "close", "volume", "trade_count", "first_trade_id", "last_trade_id"]
-    rows = Candle.objects.order_by("symbol", "minute").values_list("symbol", "minute", *columns)
-    return [(symbol, microseconds(minute), *values) for symbol, minute, *values in rows]
+    rows = model.objects.order_by("symbol", time).values_list("symbol", time, *columns)
+    return [(symbol, microseconds(start), *values) for symbol, start, *values in rows]
 
 
-def expected_candles(trades):
-    minutes = defaultdict(list)
+def expected_candles(trades, length_us=MINUTE_US):
+    intervals = defaultdict(list)
     for trade in set(trades):
-        minutes[trade.symbol, trade.timestamp_us // MINUTE_US * MINUTE_US].append(trade)
-    return [(*key, *roll_up(minutes[key])) for key in sorted(minutes)]
+        intervals[trade.symbol, trade.timestamp_us // length_us * length_us].append(trade)
+    return [(*key, *roll_up(intervals[key])) for key in sorted(intervals)]
 
 
 def roll_up(trades):
@@ -55,6 +64,7 @@ def roll_up(trades):
 
 
 def assert_the_tape_equals(trades):
-    """`prices` holds exactly these trades, and `candles` what they roll up to."""
+    """`prices` holds exactly these trades, and the candles what they roll up to."""
     assert stored_trades() == expected_trades(trades)
     assert stored_candles() == expected_candles(trades)
+    assert stored_hour_candles() == expected_candles(trades, HOUR_US)

@@ -11,13 +11,15 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from prices import tape
-from prices.models import Candle, Gap, Price, Symbol
+from prices.models import Candle, Gap, HourCandle, Price, Symbol
 from prices.tests.factories import NOON, trade
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("symbols")]
 
 PER_PAGE = 100
-PRICES, CANDLES, GAPS, SYMBOLS = (f"/admin/prices/{name}/" for name in ("price", "candle", "gap", "symbol"))
+PRICES, CANDLES, HOURS, GAPS, SYMBOLS = (
+    f"/admin/prices/{name}/" for name in ("price", "candle", "hourcandle", "gap", "symbol")
+)
 
 
 def store_trades(count, **changes):
@@ -84,11 +86,11 @@ def test_a_symbol_cannot_be_deleted(admin_client):
     assert Symbol.objects.filter(name="BTCUSDT").exists()
 
 
-@pytest.mark.parametrize("path", [PRICES, CANDLES, GAPS])
+@pytest.mark.parametrize("path", [PRICES, CANDLES, HOURS, GAPS])
 def test_the_tape_is_read_only(admin_client, path):
     store_trades(1)
     Gap.objects.create(symbol="BTCUSDT", first_missing_id=2, last_missing_id=3)
-    row = {PRICES: Price.objects, CANDLES: Candle.objects, GAPS: Gap.objects}[path].get().pk
+    row = {PRICES: Price.objects, CANDLES: Candle.objects, HOURS: HourCandle.objects, GAPS: Gap.objects}[path].get().pk
 
     assert admin_client.get(f"{path}{row}/change/").status_code == 200
     assert admin_client.get(f"{path}add/").status_code == 403
@@ -114,6 +116,7 @@ def test_a_candle_tells_whether_it_is_whole(admin_client):
 
     assert {symbol: len(candles) for symbol, candles in whole.items()} == {"BTCUSDT": 1, "ETHUSDT": 1}
     assert "2026-05-29 12:00 2 3.5 1 1 1.5 3" in text(admin_client.get(CANDLES))
+    assert "2026-05-29 12:00 2 3.5 1 1 1.5 3" in text(admin_client.get(HOURS))
     assert 'alt="False"' in admin_client.get(f"{CANDLES}?symbol=BTCUSDT").text
     assert 'alt="True"' in admin_client.get(f"{CANDLES}?symbol=ETHUSDT").text
 
@@ -268,5 +271,5 @@ def test_gaps_tell_what_is_missing_and_what_became_of_it(admin_client):
 
 
 def test_every_admin_page_is_there_for_a_tape_without_a_trade(admin_client):
-    for path in ("/admin/", "/admin/prices/", PRICES, CANDLES, GAPS, SYMBOLS):
+    for path in ("/admin/", "/admin/prices/", PRICES, CANDLES, HOURS, GAPS, SYMBOLS):
         assert admin_client.get(path).status_code == 200

@@ -26,7 +26,7 @@ from prices.audit.auditor import audit_symbol
 from prices.audit.ids import Ids, Run, difference, find_holes_and_repeats, intersection, join
 from prices.audit.spans import Bounds, Span
 from prices.gaps import Hole
-from prices.models import Candle, Gap, Price
+from prices.models import Candle, Gap, HourCandle, Price
 from prices.tests.factories import trade
 
 NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)
@@ -76,16 +76,18 @@ def delete(first_id, last_id=None):
 
 def rebuild_candles():
     """Make the candles agree with what is left of the trades, so that they give nothing away."""
-    sql("DELETE FROM candles")
-    sql(
-        """
-        INSERT INTO candles (symbol, minute, first_trade_id, last_trade_id, trade_count, open, high, low, close, volume)
-        SELECT symbol, date_trunc('minute', timestamp), min(trade_id), max(trade_id), count(*),
-               (array_agg(price ORDER BY trade_id))[1], max(price), min(price),
-               (array_agg(price ORDER BY trade_id DESC))[1], sum(quantity)
-        FROM prices GROUP BY 1, 2
-        """
-    )
+    for table, time in (("candles", "minute"), ("hour_candles", "hour")):
+        sql(f"DELETE FROM {table}")
+        sql(
+            f"""
+            INSERT INTO {table}
+                   (symbol, {time}, first_trade_id, last_trade_id, trade_count, open, high, low, close, volume)
+            SELECT symbol, date_trunc('{time}', timestamp), min(trade_id), max(trade_id), count(*),
+                   (array_agg(price ORDER BY trade_id))[1], max(price), min(price),
+                   (array_agg(price ORDER BY trade_id DESC))[1], sum(quantity)
+            FROM prices GROUP BY 1, 2
+            """
+        )
 
 
 def a_gap(first_id, last_id, *, outcome=None, unavailable=0):
@@ -167,9 +169,10 @@ def test_a_changed_price_is_found(sound):
     assert wrong["candle"]["high"] == "109"
 
 
-@pytest.mark.parametrize(
-    "column", ["open", "high", "low", "close", "volume", "trade_count", "first_trade_id", "last_trade_id"]
-)
+COLUMNS = ["open", "high", "low", "close", "volume", "trade_count", "first_trade_id", "last_trade_id"]
+
+
+@pytest.mark.parametrize("column", COLUMNS)
 def test_a_wrong_candle_is_found(sound, column):
     sql(f"UPDATE candles SET {column} = {column} + 1 WHERE minute = %s", NOON + 3 * MINUTE)
 
@@ -203,6 +206,61 @@ def test_a_candle_without_trades_is_found_wherever_it_is(sound, minute):
     assert code == 1
     (wrong,) = report["candles"]["details"]
     assert wrong["trades"] is None
+
+
+@pytest.mark.parametrize("column", COLUMNS)
+def test_a_wrong_candle_of_an_hour_is_found(sound, column):
+    sql(f"UPDATE hour_candles SET {column} = {column} + 1")
+
+    code, report = audit_one()
+
+    assert code == 1
+    assert report["candles"]["wrong"] == 0
+    (wrong,) = report["hour_candles"]["details"]
+    assert wrong["hour"] == "2024-03-01T12:00:00Z"
+    assert [key for key in wrong["candle"] if wrong["candle"][key] != wrong["trades"][key]] == [column]
+
+
+def test_a_missing_candle_of_an_hour_is_found(sound):
+    HourCandle.objects.all().delete()
+
+    code, report = audit_one()
+
+    assert code == 1
+    (wrong,) = report["hour_candles"]["details"]
+    assert wrong["candle"] is None
+    assert wrong["trades"]["trade_count"] == 120
+
+
+@pytest.mark.parametrize("hour", [NOON - 30 * HOUR, NOON + HOUR, NOON + 30 * HOUR])
+def test_a_candle_of_an_hour_without_trades_is_found_wherever_it_is(sound, hour):
+    candle = HourCandle.objects.get()
+    candle.pk, candle.hour = None, hour
+    candle.save()
+
+    code, report = audit_one()
+
+    assert code == 1
+    (wrong,) = report["hour_candles"]["details"]
+    assert wrong["trades"] is None
+
+
+@pytest.mark.parametrize(
+    ("bounds", "compared"),
+    [
+        ([], 3),
+        (["--start", "2024-03-01T11:30"], 2),
+        (["--end", "2024-03-01T13:00"], 2),
+        (["--start", "2024-03-01T11:31", "--end", "2024-03-01T13:05"], 1),
+    ],
+)
+def test_an_hour_is_compared_when_all_of_it_is_within_the_bounds(symbols, bounds, compared):
+    a_tape(120, start=NOON - 31 * MINUTE, spacing=MINUTE)
+
+    code, report = audit_one(*bounds)
+
+    assert code == 0
+    assert report["hour_candles"] == {"compared": compared, "wrong": 0, "details": []}
 
 
 @pytest.mark.parametrize("later", [timedelta(microseconds=1), 2 * SECOND, 90 * SECOND, 40 * 24 * HOUR])
@@ -412,7 +470,9 @@ def test_the_text_says_what_the_json_says(sound, capsys):
 
     assert exit_.value.code == 1
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == ("BTCUSDT  NOT PROVEN: missing ids unexplained: 3, stored twice: 1, wrong candles: 3")
+    assert lines[0] == (
+        "BTCUSDT  NOT PROVEN: missing ids unexplained: 3, stored twice: 1, wrong candles: 3, wrong candles of hours: 1"
+    )
     for line in (
         "  trades                    118  ids 1000 to 1119",
         "    ids 1050 to 1052 (3)",
@@ -623,9 +683,19 @@ def lose_a_candle(rng, trades):
 
 
 def bend_a_candle(rng, trades):
-    column = rng.choice(["open", "high", "low", "close", "volume", "trade_count", "first_trade_id", "last_trade_id"])
     candle = rng.choice(Candle.objects.order_by("minute"))
+    column = rng.choice(COLUMNS)
     sql(f"UPDATE candles SET {column} = {column} + 1 WHERE id = %s", candle.pk)
+
+
+def lose_an_hour(rng, trades):
+    rng.choice(HourCandle.objects.order_by("hour")).delete()
+
+
+def bend_an_hour(rng, trades):
+    candle = rng.choice(HourCandle.objects.order_by("hour"))
+    column = rng.choice(COLUMNS)
+    sql(f"UPDATE hour_candles SET {column} = {column} + 1 WHERE id = %s", candle.pk)
 
 
 DAMAGES = [
@@ -637,6 +707,8 @@ DAMAGES = [
     store_twice,
     lose_a_candle,
     bend_a_candle,
+    lose_an_hour,
+    bend_an_hour,
 ]
 
 
