@@ -33,11 +33,13 @@ run: install
 	@echo
 	@$(TOGETHER) $(PAGE) -- --no-colour --env /dev/null --procfile Procfile start || [ $$? -eq 130 ]
 
-# A database and an exchange of its own: made-up trades never mix with real ones, and each demo begins a new tape.
+# A database and an exchange of its own: made-up trades never mix with real ones, and each demo begins a new tape, of
+# which no browser may remember another's answers.
 DEMO := VAR_DIR=var/demo DATABASE_URL=
 demo: export VAR_DIR := $(CURDIR)/var/demo
 demo: export DATABASE_URL :=
 demo: export METRICS_PORT :=
+demo: export KEEP_PAST_ANSWERS_S := 0
 demo: export SYMBOLS := BTCUSDT,ETHUSDT
 demo: export BINANCE_WS_URL := ws://127.0.0.1:$(EXCHANGE_PORT)
 demo: export BINANCE_REST_URL := http://127.0.0.1:$(EXCHANGE_PORT)

@@ -1,7 +1,9 @@
 """The only reader. In: symbols and aware datetimes. Out: exact prices and aware UTC datetimes, one query per question.
 
-Each of the three questions is one index-only scan of `prices_symbol_timestamp_trade_id`, however long the tape is.
+Each of the three questions takes index-only scans of `prices_symbol_timestamp_trade_id`, however long the tape is.
 "Last" is decided by (timestamp, trade id), never by arrival. Everything that asks (API, page) asks here.
+
+An answer is settled when the ids around it prove that no trade is missing: it is the same for ever.
 """
 
 from collections.abc import Sequence
@@ -21,13 +23,19 @@ class LatestPrice(NamedTuple):
 
 
 class PriceAtSecond(NamedTuple):
+    """`settled`: the next trade of the tape has the next id, so nothing that is still to come can change the answer."""
+
     price: Decimal
     actual_timestamp: datetime
+    settled: bool
 
 
 class HighLow(NamedTuple):
+    """`settled`: the ids of the minute's trades run without a hole from the trade before it to the one after it."""
+
     high: Decimal | None
     low: Decimal | None
+    settled: bool
 
 
 class Candle(NamedTuple):
@@ -89,10 +97,19 @@ def price_at_second(symbol: str, instant: datetime) -> PriceAtSecond | None:
     """The last trade at or before `instant`, ties by trade id; None when there is none."""
     rows = _fetch_all(
         """
-        SELECT price, timestamp FROM prices
-        WHERE symbol = %(symbol)s AND timestamp <= %(instant)s
-        ORDER BY timestamp DESC, trade_id DESC
-        LIMIT 1
+        SELECT found.price, found.timestamp, coalesce(following.trade_id = found.trade_id + 1, false)
+        FROM (
+            SELECT price, timestamp, trade_id FROM prices
+            WHERE symbol = %(symbol)s AND timestamp <= %(instant)s
+            ORDER BY timestamp DESC, trade_id DESC
+            LIMIT 1
+        ) AS found
+        LEFT JOIN (
+            SELECT trade_id FROM prices
+            WHERE symbol = %(symbol)s AND timestamp > %(instant)s
+            ORDER BY timestamp, trade_id
+            LIMIT 1
+        ) AS following ON true
         """,
         {"symbol": symbol, "instant": instant},
     )
@@ -103,9 +120,24 @@ def high_low(symbol: str, minute: datetime) -> HighLow:
     """The highest and lowest price in [minute, minute + 1 min); both None when nothing was traded."""
     rows = _fetch_all(
         """
-        SELECT max(price), min(price) FROM prices
-        WHERE symbol = %(symbol)s
-          AND timestamp >= %(minute)s AND timestamp < %(minute)s + interval '1 minute'
+        SELECT high, low, coalesce(after.trade_id - before.trade_id = trades + 1, false)
+        FROM (
+            SELECT max(price) AS high, min(price) AS low, count(*) AS trades FROM prices
+            WHERE symbol = %(symbol)s
+              AND timestamp >= %(minute)s AND timestamp < %(minute)s + interval '1 minute'
+        ) AS traded
+        LEFT JOIN (
+            SELECT trade_id FROM prices
+            WHERE symbol = %(symbol)s AND timestamp < %(minute)s
+            ORDER BY timestamp DESC, trade_id DESC
+            LIMIT 1
+        ) AS before ON true
+        LEFT JOIN (
+            SELECT trade_id FROM prices
+            WHERE symbol = %(symbol)s AND timestamp >= %(minute)s + interval '1 minute'
+            ORDER BY timestamp, trade_id
+            LIMIT 1
+        ) AS after ON true
         """,
         {"symbol": symbol, "minute": minute},
     )

@@ -36,6 +36,9 @@ BINANCE_REST_URL = env.str("BINANCE_REST_URL", default="https://api.binance.com"
 # Where the ingester serves metrics for Prometheus, on this machine alone; 0: nowhere. The web server's are at /metrics.
 METRICS_PORT = env.str("METRICS_PORT", default="") or "0"  # read as a number by the command
 
+# How long browsers and proxies may keep answers about the past; 0: they ask each time whether they still hold.
+KEEP_PAST_ANSWERS_S = env.int("KEEP_PAST_ANSWERS_S", default=86_400)
+
 INSTALLED_APPS = [
     "whitenoise.runserver_nostatic",
     "django.contrib.admin",

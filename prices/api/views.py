@@ -1,7 +1,9 @@
 """The questions over HTTP. In: query parameters. Out: JSON for programs, DRF's browsable pages for people.
 
-A view reads its parameters, asks `prices/queries.py` once and lays out the answer; it decides nothing else.
+A view reads its parameters, asks `prices/queries.py` once, lays out the answer and says whether it is settled.
 """
+
+from datetime import UTC, datetime
 
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework.exceptions import ValidationError
@@ -11,6 +13,7 @@ from rest_framework.views import APIView
 
 from prices import queries
 from prices.api import serializers
+from prices.api.caching import answer
 from prices.api.parameters import (
     DEFAULT_CANDLES,
     DEFAULT_INTERVAL,
@@ -57,7 +60,7 @@ class LatestView(APIView):
     )
     def get(self, request: Request) -> Response:
         symbol = read_optional_symbol(request.query_params)
-        return Response(lay_out_latest(queries.latest_prices(symbol)))
+        return answer(request, lay_out_latest(queries.latest_prices(symbol)), settled=False)
 
 
 class PriceAtSecondView(APIView):
@@ -76,7 +79,9 @@ class PriceAtSecondView(APIView):
     def get(self, request: Request) -> Response:
         symbol = read_symbol(request.query_params)
         instant = read_timestamp(request.query_params, EXAMPLE_SECOND)
-        return Response(lay_out_price_at_second(symbol, instant, queries.price_at_second(symbol, instant)))
+        found = queries.price_at_second(symbol, instant)
+        settled = found is not None and found.settled and instant < interval_start(datetime.now(UTC), INTERVALS["1m"])
+        return answer(request, lay_out_price_at_second(symbol, instant, found), settled=settled)
 
 
 class MinMaxView(APIView):
@@ -95,7 +100,8 @@ class MinMaxView(APIView):
     def get(self, request: Request) -> Response:
         symbol = read_symbol(request.query_params)
         minute = read_timestamp(request.query_params, EXAMPLE_MINUTE).replace(second=0, microsecond=0)
-        return Response(lay_out_min_max(symbol, minute, queries.high_low(symbol, minute)))
+        found = queries.high_low(symbol, minute)
+        return answer(request, lay_out_min_max(symbol, minute, found), settled=found.settled)
 
 
 class CandlesView(APIView):
@@ -136,4 +142,7 @@ class CandlesView(APIView):
             raise ValidationError({"start": ["The start must not be after the end."]})
         start = start and interval_start(start, length)
         end = end and next_interval_start(end, length)
-        return Response(lay_out_candles(queries.candles(symbol, length, start, end, limit)))
+        candles = queries.candles(symbol, length, start, end, limit)
+        # The ids of complete candles join those before and after them: nothing can come between any more.
+        settled = bool(candles) and all(candle.complete for candle in candles)
+        return answer(request, lay_out_candles(candles), settled=settled)

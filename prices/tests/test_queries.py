@@ -1,3 +1,4 @@
+import itertools
 from datetime import timedelta
 from decimal import Decimal
 
@@ -6,7 +7,8 @@ from django.db import OperationalError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from prices import queries, tape
-from prices.queries import HighLow, LatestPrice, PriceAtSecond
+from prices.candles import INTERVALS
+from prices.queries import HOUR, HighLow, LatestPrice, PriceAtSecond
 from prices.tests.factories import NOON, trade
 from prices.tests.plans import scans_of
 from prices.tests.processes import kill_the_connection
@@ -27,7 +29,7 @@ def test_trades_of_one_microsecond_are_told_apart_by_id(symbols):
     tape.store([trade(3, "300"), trade(1, "100"), trade(2, "200")])
 
     assert queries.latest_prices()[0].price == 300
-    assert queries.price_at_second("BTCUSDT", NOON) == PriceAtSecond(Decimal(300), NOON)
+    assert queries.price_at_second("BTCUSDT", NOON) == PriceAtSecond(Decimal(300), NOON, False)
 
 
 def test_latest_prices_come_by_name_and_leave_out_symbols_without_a_price(symbols):
@@ -43,7 +45,7 @@ def test_latest_prices_come_by_name_and_leave_out_symbols_without_a_price(symbol
 def test_the_price_at_a_second_is_never_a_later_trade():
     tape.store([trade(1, "100", at=NOON - SECOND), trade(2, "200", at=NOON + MICROSECOND)])
 
-    assert queries.price_at_second("BTCUSDT", NOON) == PriceAtSecond(Decimal(100), NOON - SECOND)
+    assert queries.price_at_second("BTCUSDT", NOON) == PriceAtSecond(Decimal(100), NOON - SECOND, True)
     assert queries.price_at_second("BTCUSDT", NOON + MICROSECOND).price == 200
 
 
@@ -65,8 +67,8 @@ def test_high_and_low_are_those_of_the_half_open_minute():
         ]
     )
 
-    assert queries.high_low("BTCUSDT", NOON) == HighLow(Decimal(300), Decimal(100))
-    assert queries.high_low("BTCUSDT", NOON + 2 * minute) == HighLow(None, None)
+    assert queries.high_low("BTCUSDT", NOON) == HighLow(Decimal(300), Decimal(100), True)
+    assert queries.high_low("BTCUSDT", NOON + 2 * minute) == HighLow(None, None, False)
 
 
 def test_tracked_symbols_and_all_names(symbols):
@@ -96,35 +98,89 @@ def test_a_connection_that_died_inside_a_transaction_is_not_replaced(symbols):
     connection.close()
 
 
-@pytest.fixture
-def a_long_tape(symbols):
-    """Trades enough that reading all of them would be a choice, vacuumed as autovacuum would."""
+def test_a_price_is_settled_when_the_next_trade_has_the_next_id():
+    tape.store([trade(1, at=NOON), trade(2, at=NOON + SECOND), trade(4, at=NOON + 2 * SECOND)])
+
+    asked = [queries.price_at_second("BTCUSDT", NOON + number * SECOND) for number in range(3)]
+
+    assert [found.settled for found in asked] == [True, False, False]
+
+
+def test_high_and_low_are_settled_when_no_id_is_missing_from_the_trade_before_to_the_one_after():
+    minute = timedelta(minutes=1)
+    ids = {0: [1], 1: [2, 3], 2: [4, 6], 3: [7], 4: [9], 5: [10], 7: [11]}  # by minute; 5 and 8 are missing
+    for number, members in ids.items():
+        tape.store([trade(each, at=NOON + number * minute) for each in members])
+
+    asked = [queries.high_low("BTCUSDT", NOON + number * minute) for number in range(-1, 9)]
+
+    settled = [number for number, found in enumerate(asked, -1) if found.settled]
+    assert settled == [1, 5, 6]
+    assert asked[7] == HighLow(None, None, True)
+
+
+LONG_TAPE = """
+INSERT INTO prices (symbol, timestamp, trade_id, price, quantity, buyer_is_maker)
+SELECT symbol, timestamptz '2026-05-29 12:00Z' + number * interval '10 milliseconds', number, 1, 1, true
+FROM generate_series(1, 50000) AS number, unnest(array['BTCUSDT', 'ETHUSDT']) AS symbol
+"""
+LONG_CANDLES = """
+INSERT INTO {table} (symbol, {time}, first_trade_id, last_trade_id, trade_count, open, high, low, close, volume)
+SELECT symbol, timestamptz '2026-05-29 12:00Z' + number * interval '1 {time}', number, number, 1, 1, 1, 1, 1, 1
+FROM generate_series(1, 20000) AS number, unnest(array['BTCUSDT', 'ETHUSDT']) AS symbol
+"""
+RARE = "RAREUSDT"
+
+
+@pytest.fixture(params=["VACUUM", "VACUUM ANALYZE"])
+def a_long_tape(request, symbols):
+    """Enough that reading all of it would be a choice; vacuumed as autovacuum would, with statistics and without."""
     with connection.cursor() as cursor:
-        cursor.execute(
-            "INSERT INTO prices (symbol, timestamp, trade_id, price, quantity, buyer_is_maker)"
-            " SELECT symbol, timestamptz '2026-05-29 12:00Z' + number * interval '10 milliseconds', number, 1, 1, true"
-            " FROM generate_series(1, 50000) AS number, unnest(array['BTCUSDT', 'ETHUSDT']) AS symbol"
-        )
-        cursor.execute("VACUUM ANALYZE prices")
+        cursor.execute(LONG_TAPE)
+        for table, time in (("candles", "minute"), ("hour_candles", "hour")):
+            cursor.execute(LONG_CANDLES.format(table=table, time=time))
+        tape.add_symbols([RARE], tracked=True)
+        tape.store([trade(1, symbol=RARE, at=NOON + 200 * SECOND)])
+        for table in ("prices", "candles", "hour_candles"):
+            cursor.execute(f"{request.param} {table}")
+
+
+MINUTE_LATER = NOON + 60 * SECOND
+QUESTIONS = {
+    "latest of all": (lambda symbol: queries.latest_prices(), 1),
+    "latest of one": (queries.latest_prices, 1),
+    "at a second": (lambda symbol: queries.price_at_second(symbol, MINUTE_LATER), 1),
+    "high and low": (lambda symbol: queries.high_low(symbol, MINUTE_LATER), 6000),
+}
+
+
+def scans_when(table, ask, *parameters):
+    """How `table` was read when `ask` was called."""
+    with CaptureQueriesContext(connection) as asked:
+        ask(*parameters)
+    scans = scans_of(table, asked[0]["sql"], analyze=True)
+    assert scans
+    return scans
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize(
-    ("ask", "most_rows"),
-    [
-        (queries.latest_prices, 1),
-        (lambda: queries.latest_prices("BTCUSDT"), 1),
-        (lambda: queries.price_at_second("BTCUSDT", NOON + 60 * SECOND), 1),
-        (lambda: queries.high_low("BTCUSDT", NOON + 60 * SECOND), 6000),
-    ],
-    ids=["latest of all", "latest of one", "at a second", "high and low"],
-)
-def test_each_question_is_one_index_only_scan_that_reads_no_more_than_it_needs(a_long_tape, ask, most_rows):
-    with CaptureQueriesContext(connection) as asked:
-        assert ask()
-    (scan,) = scans_of("prices", asked[0]["sql"], analyze=True)
+def test_each_question_takes_index_only_scans_that_read_no_more_than_they_need(a_long_tape):
+    for symbol, (name, (ask, most_rows)) in itertools.product(["BTCUSDT", RARE, "NOSUCH"], QUESTIONS.items()):
+        for scan in scans_when("prices", ask, symbol):
+            assert scan["Node Type"] == "Index Only Scan", (symbol, name)
+            assert scan["Index Name"] == "prices_symbol_timestamp_trade_id", (symbol, name)
+            assert scan["Actual Rows"] <= most_rows, (symbol, name)
+            assert scan["Heap Fetches"] == 0, (symbol, name)
 
-    assert scan["Node Type"] == "Index Only Scan"
-    assert scan["Index Name"] == "prices_symbol_timestamp_trade_id"
-    assert scan["Actual Rows"] <= most_rows
-    assert scan["Heap Fetches"] == 0
+
+@pytest.mark.django_db(transaction=True)
+def test_candles_take_index_scans_that_read_no_more_than_they_need(a_long_tape):
+    stretches = [(None, None), (NOON, None), (None, NOON + timedelta(days=3))]
+    for case in itertools.product(["BTCUSDT", RARE, "NOSUCH"], INTERVALS.values(), stretches):
+        symbol, length, (start, end) = case
+        table, time, kept = ("hour_candles", "hour", HOUR) if length >= HOUR else ("candles", "minute", 60 * SECOND)
+
+        for scan in scans_when(table, queries.candles, symbol, length, start, end, 10):
+            assert scan["Node Type"] in ("Index Scan", "Index Only Scan"), case
+            assert scan["Index Name"] == f"{table}_symbol_{time}", case
+            assert scan["Actual Rows"] <= 10 * (length // kept), case
