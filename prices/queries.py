@@ -184,7 +184,8 @@ WITH page AS MATERIALIZED (
     ) END, timestamptz 'epoch') AS begins
 ), folded AS (
     SELECT date_bin(%(length)s, {time}, timestamptz 'epoch') AS start,
-           min({time}) AS first_time, max({time}) AS last_time,
+           (array_agg(open ORDER BY {time}))[1] AS open,
+           (array_agg(close ORDER BY {time}))[count(*)] AS close,
            min(first_trade_id) AS first_trade_id, max(last_trade_id) AS last_trade_id,
            max(high) AS high, min(low) AS low, sum(volume) AS volume, sum(trade_count) AS trade_count
     FROM {table}
@@ -194,10 +195,10 @@ WITH page AS MATERIALIZED (
     LIMIT %(limit)s
 )
 SELECT start,
-       (SELECT open FROM {table} WHERE symbol = %(symbol)s AND {time} = first_time),
+       open,
        high,
        low,
-       (SELECT close FROM {table} WHERE symbol = %(symbol)s AND {time} = last_time),
+       close,
        volume,
        trade_count,
        coalesce(

@@ -61,7 +61,7 @@ def format_time(time: datetime) -> str:
 
 def format_minute(minute: datetime) -> str:
     """UTC without an offset or seconds: 2025-07-03T08:30."""
-    return minute.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="minutes")
+    return minute.astimezone(UTC).isoformat()[: len("2025-07-03T08:30")]
 
 
 class LatestPriceSerializer(serializers.Serializer[Any]):

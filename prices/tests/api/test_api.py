@@ -85,11 +85,11 @@ def test_minmax_of_an_empty_minute_to_the_byte(client, morning):
 
 
 def test_numbers_keep_every_digit_and_have_no_exponent(client, symbols):
-    tape.store([trade(1, "1234567890.12345678"), trade(2, "0.00001234"), trade(3, "61930")])
+    tape.store([trade(1, "1234567890.12345678"), trade(2, "0.00000012"), trade(3, "61930")])
 
     response = client.get(f"/minmax?symbol=BTCUSDT&timestamp={NOON:%Y-%m-%dT%H:%M}")
 
-    assert b'"high":1234567890.12345678,"low":0.00001234}' in response.content
+    assert b'"high":1234567890.12345678,"low":0.00000012}' in response.content
     assert b'"price":"61930"' in client.get("/latest").content
 
 
