@@ -2,8 +2,10 @@
 
 It belongs to one thread: nothing else reads, writes or closes its socket. It never parses a frame and never reconnects:
 whatever ends the connection is raised as ConnectionLost, for `prices/ingest/connections.py` to begin anew.
+websocket-client connects (TLS, proxies) and sends; what comes in is read here, many frames at a time.
 """
 
+import contextlib
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -11,11 +13,16 @@ from typing import Any
 import orjson
 import websocket
 
+from prices.binance import frames
+
 # Every rule of the exchange here:
 # https://github.com/binance/binance-spot-api-docs/blob/master/web-socket-streams.md
 CONNECT_TIMEOUT_S = 10.0
 # How long one receive() waits, and so how soon the owner notices that it should stop.
 RECEIVE_TIMEOUT_S = 0.5
+# One read; a TLS record is no longer. Parsing what it brings takes a millisecond, in which other threads have to wait.
+RECEIVE_BYTES = 16 * 1024
+GOODBYE_S = 1.0
 # The exchange pings every 20 s, so a healthy connection is never silent for longer.
 SILENCE_LIMIT_S = 30.0
 # At most 5 messages a second may go to the exchange, pongs included.
@@ -24,6 +31,7 @@ SECONDS_BETWEEN_MESSAGES = 0.3
 STREAMS_PER_MESSAGE = 100
 STREAMS_PER_CONNECTION = 1024
 
+_DATA = (frames.TEXT, frames.BINARY)
 _BLOCKED_REGION = 451
 
 
@@ -50,6 +58,8 @@ class Stream:
         self._messages_sent = 0
         self._unanswered: set[int] = set()
         self._may_send_at = 0.0
+        self._reader = frames.MessageReader()
+        self._lost: ConnectionLost | None = None
         try:
             self._socket = connect(
                 f"{base_url}/stream?timeUnit=MICROSECOND",
@@ -76,32 +86,51 @@ class Stream:
             self._unanswered.discard(reply["id"])
         return not self._unanswered
 
-    def receive(self) -> bytes | None:
-        """Return the next data frame; None when there was none for a moment, or one about the connection only.
+    def receive(self) -> list[bytes]:
+        """Return the data frames that came, at least one read's; [] when there was none for a moment.
 
-        Pings are answered here. Raises ConnectionLost.
+        Pings are answered here. Raises ConnectionLost, but not before everything that came has been returned.
         """
+        if self._lost:
+            raise self._lost
         try:
-            opcode, frame = self._socket.recv_data_frame(control_frame=True)
-        except websocket.WebSocketTimeoutException:
+            received = self._socket.sock.recv(RECEIVE_BYTES)
+            if not received:
+                raise ConnectionLost("the connection was ended without a word")
+            messages = self._reader.feed(received)
+        except TimeoutError:
             silence_s = self._clock() - self._last_frame_at
             if silence_s > self._silence_limit_s:
                 raise ConnectionLost(f"not one frame or ping for {silence_s:.0f} s") from None
-            return None
-        except (OSError, websocket.WebSocketException) as error:
+            return []
+        except (OSError, frames.ProtocolError) as error:
             raise ConnectionLost(_say_why(error)) from error
-        self._last_frame_at = self._clock()
-        if opcode == websocket.ABNF.OPCODE_CLOSE:
-            raise ConnectionLost(f"closed by the exchange{_close_reason(frame.data)}")
-        if opcode in {websocket.ABNF.OPCODE_TEXT, websocket.ABNF.OPCODE_BINARY}:
-            data: bytes = frame.data
-            return data
-        return None
+        if messages:
+            self._last_frame_at = self._clock()
+        return [message.data for message in messages if message.opcode in _DATA or self._answer(message)]
 
     def close(self) -> None:
-        """Say goodbye, briefly."""
-        self._socket.close(timeout=1)
-        self._socket.shutdown()  # close() does nothing for a connection that the other side has closed
+        """Say goodbye, and wait briefly until the other side has heard it."""
+        with contextlib.suppress(OSError, websocket.WebSocketException):
+            self._socket.settimeout(GOODBYE_S)
+            if self._socket.connected:
+                self._socket.send_close()
+            give_up_at = self._clock() + GOODBYE_S
+            while self._socket.sock.recv(RECEIVE_BYTES) and self._clock() < give_up_at:
+                pass
+        self._socket.shutdown()
+
+    def _answer(self, message: frames.Message) -> bool:
+        """Answer what is about the connection only; False, as there is nothing for others in it."""
+        try:
+            if message.opcode == frames.PING:
+                self._socket.pong(message.data)
+            elif message.opcode == frames.CLOSE:
+                self._lost = ConnectionLost(f"closed by the exchange{_close_reason(message.data)}")
+                self._socket.send_close()
+        except (OSError, websocket.WebSocketException) as error:
+            self._lost = self._lost or ConnectionLost(_say_why(error))
+        return False
 
     def _send_in_chunks(self, method: str, symbols: Iterable[str]) -> None:
         streams = [f"{symbol.lower()}@trade" for symbol in sorted(symbols)]

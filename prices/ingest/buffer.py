@@ -1,4 +1,4 @@
-"""The bounded buffer between the thread that reads and the thread that writes. In: single trades. Out: batches.
+"""The bounded buffer between the thread that reads and the thread that writes. In: trades. Out: batches.
 
 Full means that the reader waits: memory stays bounded whatever the market or the database does. What the exchange drops
 meanwhile is a gap, and gaps are healed. Nothing is ever thrown away here.
@@ -7,6 +7,7 @@ meanwhile is a gap, and gaps are healed. Nothing is ever thrown away here.
 import threading
 import time
 from collections import deque
+from collections.abc import Sequence
 
 from prices.binance.trades import Trade
 
@@ -37,21 +38,27 @@ class Buffer:
     def __len__(self) -> int:
         return len(self._trades)
 
-    def put(self, trade: Trade) -> bool:
-        """Add a trade, waiting while the buffer is full; False when the buffer is closed and did not take it."""
+    def put(self, *trades: Trade) -> bool:
+        """Add trades, waiting while the buffer is full; False when it is closed and did not take them all."""
         with self._lock:
-            while len(self._trades) >= self._capacity and not self._closed:
-                self._has_room.wait()
-            if self._closed:
-                return False
-            self._trades.append(trade)
-            # The writer needs waking twice a batch: for its first trade, and when it is full.
-            if len(self._trades) == 1:
-                self._waiting_since = time.monotonic()
-                self._has_trades.notify()
-            elif len(self._trades) == self._batch_size:
-                self._has_trades.notify()
+            while trades:
+                while (room := self._capacity - len(self._trades)) <= 0 and not self._closed:
+                    self._has_room.wait()
+                if self._closed:
+                    return False
+                self._add(trades[:room])
+                trades = trades[room:]
             return True
+
+    def _add(self, trades: Sequence[Trade]) -> None:
+        before = len(self._trades)
+        self._trades.extend(trades)
+        # The writer needs waking twice a batch: for its first trade, and when it is full.
+        if before == 0:
+            self._waiting_since = time.monotonic()
+            self._has_trades.notify()
+        elif before < self._batch_size <= len(self._trades):
+            self._has_trades.notify()
 
     def take(self) -> list[Trade]:
         """Wait until a batch is full or its first trade has waited long enough; [] when closed and all taken."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from prices.binance.stream import ConnectionLost, Stream
-from prices.binance.trades import BadFrame, Control, parse_frame, refuse_the_future
+from prices.binance.trades import BadFrame, Control, Trade, parse_frame, refuse_the_future
 from prices.ingest.bad_frames import BadFrameLog
 from prices.ingest.buffer import Buffer
 
@@ -132,9 +132,8 @@ class Connection:
         while not self._stop.is_set():
             if self._granted_at is None and self._clock() > grant_by:
                 raise ConnectionLost("the exchange did not answer the subscription")
-            frame = stream.receive()
-            if frame is not None:
-                self._pass_on(frame, ever_subscribed, stream)
+            if frames := stream.receive():
+                self._pass_on(frames, ever_subscribed, stream)
             if self._wanted is not subscribed:
                 wanted = self._wanted
                 ever_subscribed |= wanted
@@ -142,26 +141,41 @@ class Connection:
                 stream.subscribe(wanted - subscribed)
                 subscribed = wanted
 
-    def _pass_on(self, frame: bytes, symbols: frozenset[str], stream: Stream) -> None:
-        self.counts.frames += 1
-        self.counts.bytes += len(frame)
+    def _pass_on(self, frames: list[bytes], symbols: frozenset[str], stream: Stream) -> None:
+        self.counts.frames += len(frames)
+        self.counts.bytes += sum(map(len, frames))
+        trades: list[Trade] = []
+        try:
+            for frame in frames:
+                if trade := self._understand(frame, symbols, stream):
+                    trades.append(trade)  # noqa: PERF401  whatever ends this, these are kept
+        finally:
+            self._deliver(trades)
+
+    def _understand(self, frame: bytes, symbols: frozenset[str], stream: Stream) -> Trade | None:
         try:
             message = parse_frame(frame, symbols)
-            if isinstance(message, Control):
-                self._obey(message, stream)
-                return
-            now_us = time.time_ns() // 1000
-            refuse_the_future(message, now_us)
+            if isinstance(message, Trade):
+                now_us = time.time_ns() // 1000
+                refuse_the_future(message, now_us)
+                if now_us - message.timestamp_us > DELAYED_AFTER_US:
+                    self.counts.delayed_trades += 1
+                return message
         except BadFrame as bad:
             self.counts.bad_frames += 1
             self._bad_frames.report(frame, str(bad))
-            return
-        if now_us - message.timestamp_us > DELAYED_AFTER_US:
-            self.counts.delayed_trades += 1
-        self._buffer.put(message)
-        self.first_trade_ids.setdefault(message.symbol, message.trade_id)
-        self.last_trade_ids[message.symbol] = message.trade_id
-        self.last_trade_at[message.symbol] = self._clock()
+        else:
+            self._obey(message, stream)
+        return None
+
+    def _deliver(self, trades: list[Trade]) -> None:
+        """Into the buffer first: what others read here of how far the connection is must be true by then."""
+        self._buffer.put(*trades)
+        now = self._clock()
+        for trade in trades:
+            self.first_trade_ids.setdefault(trade.symbol, trade.trade_id)
+            self.last_trade_ids[trade.symbol] = trade.trade_id
+            self.last_trade_at[trade.symbol] = now
 
     def _obey(self, control: Control, stream: Stream) -> None:
         message = control.message

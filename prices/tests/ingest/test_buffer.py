@@ -54,6 +54,29 @@ def test_a_full_buffer_makes_the_reader_wait_and_loses_nothing():
     assert [t.trade_id for t in taken] == list(range(6))
 
 
+def test_more_trades_at_once_than_there_is_room_for_go_in_piece_by_piece():
+    buffer = Buffer(capacity=3, batch_size=2, flush_interval_s=3600)
+    reader = in_thread(buffer.put, *(trade(number) for number in range(10)))
+    taken = []
+    while len(taken) < 10:
+        taken += buffer.take()
+        assert len(buffer) <= 3
+    reader.join(DEADLINE_S)
+
+    assert [t.trade_id for t in taken] == list(range(10))
+
+
+def test_trades_that_fill_a_batch_at_once_wake_the_writer():
+    buffer = Buffer(batch_size=3, flush_interval_s=3600)
+    taken = []
+    writer = in_thread(lambda: taken.append(buffer.take()))
+    buffer.put(trade(1))
+    buffer.put(trade(2), trade(3), trade(4))
+    writer.join(DEADLINE_S)
+
+    assert [t.trade_id for t in taken[0]] == [1, 2, 3]
+
+
 def test_a_closed_buffer_gives_what_it_has_and_then_nothing():
     buffer = Buffer(flush_interval_s=3600)
     buffer.put(trade(1))

@@ -90,7 +90,7 @@ def test_a_healthy_life_resets_the_back_off():
         def receive(self):
             if not self.granted:
                 self.granted = True
-                return b'{"result":null,"id":1}'
+                return [b'{"result":null,"id":1}']
             lived.wait(10)
             raise ConnectionLost("over")
 
