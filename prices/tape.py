@@ -7,9 +7,9 @@ left alone; candles are rolled up in the same statement from the rows really ins
 
 import io
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from django.db import connection, transaction
+from django.db import IntegrityError, connection, transaction
 
 from prices.binance.trades import Trade
 from prices.models import Symbol
@@ -53,14 +53,14 @@ _ADD_UP = """
 # One statement stores the batch and rolls its candles up. Rows are inserted in the order of the unique key and candles
 # in the order of theirs, every price before the first candle, so two writers wait for each other but never in a circle.
 # The multiplication is exact: an interval times a whole number below 2^53.
-_STORE_INCOMING = f"""
+_STORE = f"""
 WITH inserted AS (
     INSERT INTO prices (symbol, timestamp, trade_id, price, quantity, buyer_is_maker)
     SELECT symbol, timestamptz 'epoch' + timestamp_us * interval '1 microsecond',
            trade_id, price, quantity, buyer_is_maker
     FROM incoming
     ORDER BY symbol, timestamp_us, trade_id
-    ON CONFLICT (symbol, timestamp, trade_id) DO NOTHING
+    {{leave_known_alone}}
     RETURNING symbol, timestamp, trade_id, price, quantity
 ), minutes AS (
     SELECT symbol,
@@ -98,6 +98,31 @@ WITH inserted AS (
 )
 SELECT coalesce(sum(trade_count), 0)::bigint FROM minutes
 """  # noqa: S608  of constants
+_STORE_INCOMING = _STORE.format(leave_known_alone="ON CONFLICT (symbol, timestamp, trade_id) DO NOTHING")
+
+# Looking for each row before it is inserted costs a third of all the rest. So a large batch is inserted without, when
+# nothing is stored yet in the time and among the ids that it spans, and anew when another writer was faster. Small
+# batches are not: two ingesters at once would race all day, and each lost race leaves dead rows behind.
+_LARGE_BATCH_TRADES = 1_000
+_STORE_NEW = _STORE.format(leave_known_alone="")
+_IS_ANY_KNOWN = """
+SELECT EXISTS (
+    SELECT FROM (
+        SELECT symbol, min(timestamp_us) AS first_us, max(timestamp_us) AS last_us,
+               min(trade_id) AS first_id, max(trade_id) AS last_id
+        FROM incoming
+        GROUP BY symbol
+    ) AS span
+    CROSS JOIN LATERAL (  -- one probe for each symbol: the limit keeps the planner from joining the tables whole
+        SELECT FROM prices
+        WHERE prices.symbol = span.symbol
+          AND timestamp >= timestamptz 'epoch' + first_us * interval '1 microsecond'
+          AND timestamp <= timestamptz 'epoch' + last_us * interval '1 microsecond'
+          AND trade_id BETWEEN first_id AND last_id
+        LIMIT 1
+    ) AS known
+)
+"""
 
 
 def store(trades: Sequence[Trade]) -> Stored:
@@ -107,13 +132,29 @@ def store(trades: Sequence[Trade]) -> Stored:
     """
     if not trades:
         return Stored(0, 0)
+    lines = "".join(map(_copy_line, trades))
+    try:
+        inserted = _store(lines, may_be_new=len(trades) >= _LARGE_BATCH_TRADES)
+    except IntegrityError:
+        inserted = _store(lines, may_be_new=False)
+    return Stored(inserted, len(trades) - inserted)
+
+
+def _store(lines: str, *, may_be_new: bool) -> int:
+    """Raises IntegrityError when all were new, but one comes twice or another writer has stored it just now."""
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(_CREATE_INCOMING)
         with connection.wrap_database_errors:  # Django's cursor passes COPY on, and psycopg2's own errors back
-            cursor.copy_expert(_COPY_INCOMING, io.StringIO("".join(map(_copy_line, trades))))
-        cursor.execute(_STORE_INCOMING)
+            cursor.copy_expert(_COPY_INCOMING, io.StringIO(lines))
+        cursor.execute(_STORE_NEW if may_be_new and not _is_any_known(cursor) else _STORE_INCOMING)
         (inserted,) = cursor.fetchone()
-    return Stored(inserted, len(trades) - inserted)
+    return int(inserted)
+
+
+def _is_any_known(cursor: Any) -> bool:
+    cursor.execute(_IS_ANY_KNOWN)
+    (is_any_known,) = cursor.fetchone()
+    return bool(is_any_known)
 
 
 def add_symbols(names: Iterable[str], *, tracked: bool) -> None:
@@ -126,6 +167,6 @@ def add_symbols(names: Iterable[str], *, tracked: bool) -> None:
 def _copy_line(trade: Trade) -> str:
     # A symbol is letters and digits (prices/models.py), so nothing in the line needs escaping.
     return (
-        f"{trade.symbol}\t{trade.timestamp_us}\t{trade.trade_id}\t{trade.price}\t{trade.quantity}"
+        f"{trade.symbol}\t{trade.timestamp_us}\t{trade.trade_id}\t{trade.price!s}\t{trade.quantity!s}"
         f"\t{'t' if trade.buyer_is_maker else 'f'}\n"
     )

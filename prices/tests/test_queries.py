@@ -184,3 +184,15 @@ def test_candles_take_index_scans_that_read_no_more_than_they_need(a_long_tape):
             assert scan["Node Type"] in ("Index Scan", "Index Only Scan"), case
             assert scan["Index Name"] == f"{table}_symbol_{time}", case
             assert scan["Actual Rows"] <= 10 * (length // kept), case
+
+
+@pytest.mark.django_db(transaction=True)
+def test_storing_looks_for_known_trades_by_the_index_alone(a_long_tape):
+    batch = [trade(number, at=NOON + number * SECOND / 100) for number in range(50_001, 51_001)]
+    with CaptureQueriesContext(connection) as asked:
+        tape.store(batch)
+    (is_any_known,) = (query["sql"] for query in asked if "EXISTS" in query["sql"] and "span" in query["sql"])
+    (scan,) = scans_of("prices", is_any_known)
+
+    assert scan["Node Type"] == "Index Only Scan"
+    assert scan["Index Name"] == "prices_symbol_timestamp_trade_id"

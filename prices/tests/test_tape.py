@@ -92,6 +92,34 @@ def test_nothing_is_stored_from_nothing():
     assert tape.store([]) == tape.Stored(0, 0)
 
 
+def run(first, last):
+    return [trade(number, at=NOON + number * timedelta(milliseconds=1)) for number in range(first, last)]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("before", "batch", "inserted"),
+    [
+        ([], run(0, 2000), 2000),
+        ([], run(0, 2000) + run(500, 510), 2000),
+        (run(0, 1), run(0, 2000), 1999),
+        (run(1999, 2000), run(0, 2000), 1999),
+        (run(700, 1500), run(0, 2000), 1200),
+        (run(0, 2000), run(0, 2000), 0),
+        (run(2000, 2100), run(0, 2000), 2000),
+        ([trade(5000, at=NOON + timedelta(seconds=1))], run(0, 2000), 2000),
+    ],
+    ids=["new", "twice in it", "first known", "last known", "some known", "all known", "later known", "other id known"],
+)
+def test_a_large_batch_is_stored_like_any_other_whatever_is_known_of_it(before, batch, inserted):
+    tape.store(before)
+
+    stored = tape.store(batch)
+
+    assert stored == tape.Stored(inserted, len(batch) - inserted)
+    assert_the_tape_equals(before + batch)
+
+
 @pytest.mark.django_db(transaction=True)
 def test_a_batch_is_stored_whole_or_not_at_all():
     too_large = trade(2)._replace(price=Decimal(10) ** 10)
@@ -150,8 +178,9 @@ class AnyArrivalOrderTest(TestCase):
 
 
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("batch_size", [150, 1500])
 @pytest.mark.parametrize("seed", range(3))
-def test_two_writers_at_once_neither_deadlock_nor_count_twice(seed):
+def test_three_writers_at_once_neither_deadlock_nor_count_twice(seed, batch_size):
     trades = a_market(random.Random(seed), 3000)
     errors = []
 
@@ -159,8 +188,8 @@ def test_two_writers_at_once_neither_deadlock_nor_count_twice(seed):
         arriving = trades.copy()
         random.Random(shuffle_seed).shuffle(arriving)
         try:
-            for start in range(0, len(arriving), 150):
-                tape.store(arriving[start : start + 150])
+            for start in range(0, len(arriving), batch_size):
+                tape.store(arriving[start : start + batch_size])
         except Exception as error:
             errors.append(error)
         finally:
