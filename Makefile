@@ -11,13 +11,14 @@ export GRANIAN_HOST := $(HOST)
 export GRANIAN_PORT := $(PORT)
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help run demo test chaos install install-dev clean
+.PHONY: help run demo test chaos bench install install-dev clean
 
 help:
 	@echo "make run    the tracker on Binance's trades: web server and ingester, page on http://$(HOST):$(PORT)/"
 	@echo "make demo   the same against a local exchange, for a machine that can't reach Binance"
 	@echo "make test   every check: format, lint, types, migrations, tests"
 	@echo "make chaos  five minutes of everything going wrong, in real processes"
+	@echo "make bench  how fast it is: every benchmark, then docs/benchmarks.md (20 minutes)"
 	@echo
 	@echo "make run PORT=8080 takes another port, make run PYTHON=python3.12 another Python (3.11 or newer)."
 
@@ -66,6 +67,10 @@ test: install-dev
 chaos: export CHAOS_SECONDS ?= 300
 chaos: install-dev
 	$(BIN)/pytest prices/tests/test_chaos.py --capture=no
+
+# Every benchmark, one after another, each with an empty database of its own; then the report, docs/benchmarks.md.
+bench: install-dev
+	$(BIN)/python benchmarks/report.py
 
 install: .venv/installed
 
