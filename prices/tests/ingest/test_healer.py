@@ -14,7 +14,7 @@ from prices.ingest.healer import CHECK_INTERVAL_S, Healer
 from prices.ingest.statistics import Statistics
 from prices.models import Gap
 from prices.tests.oracle import assert_the_tape_equals, traded
-from prices.tests.waiting import Clock
+from prices.tests.waiting import Clock, wait_until
 
 pytestmark = pytest.mark.django_db
 
@@ -263,6 +263,15 @@ def test_the_weight_budget_is_kept_and_a_long_wait_announced(healer, caplog):
     assert any("healing the 149,998 missing trades will take about 8 min" in r.message for r in caplog.records)
 
 
+def no_healer_leads():
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT NOT EXISTS (SELECT FROM pg_locks JOIN pg_database ON pg_database.oid = database"
+            " WHERE locktype = 'advisory' AND datname = current_database())"
+        )
+        return cursor.fetchone()[0]
+
+
 @pytest.mark.django_db(transaction=True)
 def test_of_two_healers_one_heals_and_the_other_takes_over(exchange):
     exchange.trade(300)
@@ -283,6 +292,7 @@ def test_of_two_healers_one_heals_and_the_other_takes_over(exchange):
     thread.start()
     led.wait(30)
     connection.close()
+    wait_until(no_healer_leads)  # the server frees the lock in its own time
     gone.set()
     thread.join()
     leader.client.close()
