@@ -14,7 +14,7 @@ from django.utils.html import format_html
 
 from prices.admin_lists import ReadOnlyAdmin, SymbolFilter, TapeAdmin
 from prices.api.renderer import plain_digits
-from prices.models import Candle, Gap, HourCandle, Ingester, Price, Symbol
+from prices.models import Audit, Candle, Gap, HourCandle, Ingester, Price, Symbol
 
 if TYPE_CHECKING:
     ModelAdmin = admin.ModelAdmin[Any]
@@ -164,4 +164,11 @@ class IngesterAdmin(ReadOnlyAdmin):
         _time("beat_at", "%Y-%m-%d %H:%M:%S"),
         "connected",
         "heals",
+        "trades_per_second",
+        "lag_us",
     )
+
+
+@admin.register(Audit)
+class AuditAdmin(ReadOnlyAdmin):
+    list_display = (_time("finished_at", "%Y-%m-%d %H:%M:%S"), "proven", "against_exchange", "symbols", "trades")

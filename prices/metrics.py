@@ -19,6 +19,7 @@ from prometheus_client.registry import Collector
 from prices import queries
 from prices.api.errors import log_unreachable_database
 from prices.deadline import ask_within
+from prices.live.hub import hub
 
 ANSWER_WITHIN_S = 2.0
 # A static file, or a path that is none of ours: what a client may invent never becomes a label.
@@ -104,4 +105,10 @@ def _describe_tape(
     yield from (age, gaps, missing, lacking, beat)
 
 
+class ViewerCollector(Collector):
+    def collect(self) -> Iterator[Metric]:
+        yield GaugeMetricFamily("tracker_live_viewers", "Viewers of this process's stream.", hub.viewers)
+
+
 REGISTRY.register(TapeCollector())
+REGISTRY.register(ViewerCollector())

@@ -177,6 +177,10 @@ class Ingester(models.Model):
     beat_at = models.DateTimeField()
     connected = models.BooleanField(help_text="At least one connection to the exchange is up.")
     heals = models.BooleanField(help_text="It is the one that heals: of several ingesters only one does at a time.")
+    trades_per_second = models.FloatField(default=0, db_default=0, help_text="Stored over the last seconds.")
+    lag_us = models.BigIntegerField(
+        null=True, blank=True, help_text="How long the newest trade took from the exchange to the tape, microseconds."
+    )
 
     class Meta:
         db_table = "ingesters"
@@ -184,3 +188,20 @@ class Ingester(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class Audit(models.Model):
+    """One run of `audit_prices` over the whole tape, and what it proved."""
+
+    finished_at = models.DateTimeField(db_default=Now())
+    proven = models.BooleanField(help_text="Every symbol was.")
+    against_exchange = models.BooleanField(help_text="Compared with the exchange's klines as well.")
+    symbols = models.PositiveIntegerField()
+    trades = models.BigIntegerField()
+
+    class Meta:
+        db_table = "audits"
+        ordering = ["-finished_at"]
+
+    def __str__(self) -> str:
+        return f"{self.finished_at:%Y-%m-%d %H:%M}: {'proven' if self.proven else 'not proven'}"

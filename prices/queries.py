@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 from django.db import InterfaceError, OperationalError, connection
 
 HOUR = timedelta(hours=1)
+# Over which the page tells how far a price has moved.
+WINDOWS = {"minute": timedelta(minutes=1), "hour": HOUR, "day": timedelta(days=1)}
 
 
 class LatestPrice(NamedTuple):
@@ -51,11 +53,33 @@ class Candle(NamedTuple):
     complete: bool
 
 
+class Movement(NamedTuple):
+    """What a symbol's price did in a window before now: the price when it began (None: there was none yet), and the
+    highest and lowest within it (None: nothing was traded)."""
+
+    symbol: str
+    window: str
+    price: Decimal
+    price_then: Decimal | None
+    high: Decimal | None
+    low: Decimal | None
+
+
 class IngesterState(NamedTuple):
+    """`lag_us`: how long the newest trade took from the exchange to the tape."""
+
     name: str
     beat_at: datetime
     connected: bool
     heals: bool
+    trades_per_second: float
+    lag_us: int | None
+
+
+class AuditResult(NamedTuple):
+    finished_at: datetime
+    proven: bool
+    trades: int
 
 
 class SymbolState(NamedTuple):
@@ -239,10 +263,57 @@ def candles(symbol: str, length: timedelta, start: datetime | None, end: datetim
     return [Candle(*row) for row in rows]
 
 
+# A window begins inside a minute: of that one its trades are looked at, of the others their candles.
+_MOVEMENTS = """
+SELECT symbols.name, span.window, newest.price, before.price, within.high, within.low
+FROM symbols
+CROSS JOIN (
+    SELECT unnest(%(windows)s) AS window, %(now)s - unnest(%(lengths)s) AS since
+) AS span
+CROSS JOIN LATERAL (
+    SELECT price FROM prices
+    WHERE prices.symbol = symbols.name
+    ORDER BY timestamp DESC, trade_id DESC
+    LIMIT 1
+) AS newest
+LEFT JOIN LATERAL (
+    SELECT price FROM prices
+    WHERE prices.symbol = symbols.name AND timestamp <= since
+    ORDER BY timestamp DESC, trade_id DESC
+    LIMIT 1
+) AS before ON true
+CROSS JOIN LATERAL (
+    SELECT max(high) AS high, min(low) AS low
+    FROM (
+        SELECT max(price) AS high, min(price) AS low FROM prices
+        WHERE prices.symbol = symbols.name
+          AND timestamp > since AND timestamp < date_bin('1 minute', since, timestamptz 'epoch') + interval '1 minute'
+        UNION ALL
+        SELECT max(high), min(low) FROM candles
+        WHERE candles.symbol = symbols.name AND minute > since
+    ) AS parts
+) AS within
+WHERE symbols.tracked
+ORDER BY symbols.name
+"""
+
+
+def movements(now: datetime) -> list[Movement]:
+    """What the price of every tracked symbol that has one did in each of the WINDOWS before `now`."""
+    parameters = {"now": now, "windows": list(WINDOWS), "lengths": list(WINDOWS.values())}
+    return [Movement(*row) for row in _fetch_all(_MOVEMENTS, parameters)]
+
+
 def ingesters() -> list[IngesterState]:
     """The ingesters that have not been stopped in order, running or not, by name."""
-    rows = _fetch_all("SELECT name, beat_at, connected, heals FROM ingesters ORDER BY name")
+    rows = _fetch_all("SELECT name, beat_at, connected, heals, trades_per_second, lag_us FROM ingesters ORDER BY name")
     return [IngesterState(*row) for row in rows]
+
+
+def last_audit() -> AuditResult | None:
+    """The newest audit of the whole tape; None when there was none yet."""
+    rows = _fetch_all("SELECT finished_at, proven, trades FROM audits ORDER BY finished_at DESC LIMIT 1")
+    return AuditResult(*rows[0]) if rows else None
 
 
 _SYMBOL_STATES = """

@@ -22,6 +22,9 @@ class Stored(NamedTuple):
     duplicates: int
 
 
+# Who listens on this channel hears, by the transaction that stored them, that there are new trades.
+CHANNEL = "trades"
+
 # Lives as long as the connection, and is empty again after each transaction; the DELETE is for a caller that stores
 # twice in a transaction of its own.
 _CREATE_INCOMING = """
@@ -54,6 +57,7 @@ _ADD_UP = """
 # in the order of theirs, every price before the first candle, so two writers wait for each other but never in a circle.
 # The multiplication is exact: an interval times a whole number below 2^53.
 _STORE = f"""
+NOTIFY {CHANNEL};
 WITH inserted AS (
     INSERT INTO prices (symbol, timestamp, trade_id, price, quantity, buyer_is_maker)
     SELECT symbol, timestamptz 'epoch' + timestamp_us * interval '1 microsecond',

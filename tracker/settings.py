@@ -4,11 +4,13 @@ Defaults just work on a laptop and are safe on a server: DEBUG is off, the secre
 the database is the embedded PostgreSQL unless DATABASE_URL names another.
 """
 
+import importlib.util
 import re
 from pathlib import Path
 from typing import Any
 
 import environ
+from csp.constants import NONE, SELF, UNSAFE_INLINE
 from django.core.exceptions import ImproperlyConfigured
 
 from tracker.secret_key import kept_secret_key
@@ -39,6 +41,9 @@ METRICS_PORT = env.str("METRICS_PORT", default="") or "0"  # read as a number by
 # How long browsers and proxies may keep answers about the past; 0: they ask each time whether they still hold.
 KEEP_PAST_ANSWERS_S = env.int("KEEP_PAST_ANSWERS_S", default=86_400)
 
+# How many may watch the live stream at a time. Each needs a thread of the web server (256 in the Procfile).
+LIVE_VIEWERS = env.int("LIVE_VIEWERS", default=200)
+
 INSTALLED_APPS = [
     "whitenoise.runserver_nostatic",
     "django.contrib.admin",
@@ -47,6 +52,7 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
+    "csp",
     "rest_framework",
     "drf_spectacular",
     "drf_spectacular_sidecar",
@@ -58,6 +64,7 @@ MIDDLEWARE = [
     "tracker.middleware.refuse_nul",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -140,7 +147,27 @@ TIME_ZONE = "UTC"
 USE_TZ = True
 
 STATIC_URL = "static/"
+# The chart library's bundle, as its wheel brings it: found, not imported, since its Python part is of no use here.
+_litecharts = importlib.util.find_spec("litecharts")
+if _litecharts is None or _litecharts.origin is None:
+    raise ImproperlyConfigured("litecharts is not installed. Run: pip install -r requirements.txt")
+STATICFILES_DIRS = [("litecharts", Path(_litecharts.origin).parent / "js")]
 WHITENOISE_USE_FINDERS = True  # static files are served from the packages themselves: no collectstatic step
+
+# Nothing from any other host, anywhere. The API's browsable pages need inline scripts and styles; the page forbids them
+# (prices/page.py).
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [SELF],
+        "script-src": [SELF, UNSAFE_INLINE],
+        "style-src": [SELF, UNSAFE_INLINE],
+        "img-src": [SELF, "data:"],
+        "base-uri": [NONE],
+        "form-action": [SELF],
+        "frame-ancestors": [NONE],
+        "object-src": [NONE],
+    }
+}
 
 REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": [

@@ -1,13 +1,17 @@
-"""The WSGI application, served by granian (see the Makefile)."""
+"""The WSGI application, served by granian (see the Procfile)."""
 
 import os
 
 from django.conf import settings
 from django.core.wsgi import get_wsgi_application
 
+from tracker.request_threads import answer_in_few_threads
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tracker.settings")
 
-application = get_wsgi_application()
+REQUEST_THREADS = 4
+
+application = answer_in_few_threads(get_wsgi_application(), REQUEST_THREADS, stream_paths=frozenset({"/stream"}))
 
 # A question that has to wait this long, for a lock say, is given up: a thread that waits answers nobody else.
 settings.DATABASES["default"]["OPTIONS"]["options"] += " -c statement_timeout=5s"

@@ -52,6 +52,7 @@ def longest_silence_s(state: SymbolState) -> float:
 class Examiner:
     """Judges what it is shown. Of the past it knows only since when it has seen a symbol without any trade."""
 
+    heartbeat_within_s: float = HEARTBEAT_WITHIN_S
     _waiting_since: dict[str, datetime] = field(default_factory=dict)
 
     def examine(
@@ -60,9 +61,9 @@ class Examiner:
         """The body of the answer."""
         described = [self._describe(state, now) for state in symbols]
         reasons = [reason for _, reason in described if reason]
-        alive = {one.name for one in ingesters if _age_s(one.beat_at, now) <= HEARTBEAT_WITHIN_S}
+        alive = {one.name for one in ingesters if seconds_since(one.beat_at, now) <= self.heartbeat_within_s}
         if not alive:
-            reasons.insert(0, f"No ingester runs: none has shown a heartbeat for {HEARTBEAT_WITHIN_S:.0f} s.")
+            reasons.insert(0, f"No ingester runs: none has shown a heartbeat for {self.heartbeat_within_s:.0f} s.")
         status = HEALING if any(state.open_gaps for state in symbols) else WHOLE
         return {
             "status": FAILING if reasons else status,
@@ -70,7 +71,7 @@ class Examiner:
             "ingesters": [
                 {
                     "name": ingester.name,
-                    "beat_age_s": _age_s(ingester.beat_at, now),
+                    "beat_age_s": seconds_since(ingester.beat_at, now),
                     "connected": ingester.connected and ingester.name in alive,
                     "heals": ingester.heals and ingester.name in alive,
                 }
@@ -81,7 +82,7 @@ class Examiner:
 
     def _describe(self, state: SymbolState, now: datetime) -> tuple[dict[str, Any], str]:
         """A symbol's row, and the reason to worry about it, if any."""
-        age_s = _age_s(state.newest_trade_at, now) if state.newest_trade_at else None
+        age_s = seconds_since(state.newest_trade_at, now) if state.newest_trade_at else None
         reason = self._reason(state, age_s, now) if state.tracked else ""
         row = {
             "symbol": state.symbol,
@@ -100,13 +101,13 @@ class Examiner:
             if age_s <= longest_s:
                 return ""
             return f"{state.symbol} is stale: its newest trade is {age_s:.0f} s old, usual are up to {longest_s:.0f} s."
-        waited_s = _age_s(self._waiting_since.setdefault(state.symbol, now), now)
+        waited_s = seconds_since(self._waiting_since.setdefault(state.symbol, now), now)
         if waited_s <= longest_s:
             return ""
         return f"{state.symbol} has not had a trade for {waited_s:.0f} s, and none ever. Is that its name?"
 
 
-def _age_s(time: datetime, now: datetime) -> float:
+def seconds_since(time: datetime, now: datetime) -> float:
     """In seconds, to the tenth; a clock that is ahead makes nothing younger than new."""
     return round(max(0.0, (now - time) / timedelta(seconds=1)), 1)
 

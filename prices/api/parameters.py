@@ -4,7 +4,7 @@ By hand because a serializer halves the number of requests a worker answers. Rai
 a 400 whose body names the parameter.
 """
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from django.http import QueryDict
 from rest_framework.exceptions import ValidationError
@@ -16,6 +16,7 @@ DEFAULT_INTERVAL = "1m"
 DEFAULT_CANDLES = 500
 # As many as the exchange itself gives: https://github.com/binance/binance-spot-api-docs/blob/master/rest-api.md
 MOST_CANDLES = 1000
+MOST_SYMBOLS = 100
 
 _LONGEST_TIMESTAMP = 40
 _LONGEST_NUMBER = 9
@@ -29,15 +30,21 @@ def read_symbol(query: QueryDict) -> str:
     return symbol
 
 
-def read_optional_symbol(query: QueryDict) -> str | None:
-    """The parameter `symbol` in upper case, None when it is not given."""
-    text = _read(query, "symbol")
+def read_optional_symbol(query: QueryDict, name: str = "symbol") -> str | None:
+    """The parameter `name` as a symbol in upper case, None when it is not given."""
+    text = _read(query, name)
+    return None if text is None else _checked_symbol(text, name)
+
+
+def read_symbols(query: QueryDict) -> frozenset[str] | None:
+    """The parameter `symbols`, separated by commas, in upper case; None when it is not given."""
+    text = _read(query, "symbols")
     if text is None:
         return None
-    symbol = text.upper()
-    if not is_symbol(symbol):
-        raise ValidationError({"symbol": ["A symbol is 1 to 32 letters and digits, like BTCUSDT."]})
-    return symbol
+    names = text.split(",")
+    if len(names) > MOST_SYMBOLS:
+        raise ValidationError({"symbols": [f"At most {MOST_SYMBOLS} symbols."]})
+    return frozenset(_checked_symbol(name.strip(), "symbols") for name in names)
 
 
 def read_timestamp(query: QueryDict, example: str) -> datetime:
@@ -61,12 +68,12 @@ def read_optional_time(query: QueryDict, name: str, example: str) -> datetime | 
         ) from None
 
 
-def read_interval(query: QueryDict) -> timedelta:
-    """How long the interval is that the parameter `interval` names."""
+def read_interval(query: QueryDict) -> str:
+    """The parameter `interval`, one of INTERVALS."""
     name = _read(query, "interval") or DEFAULT_INTERVAL
     if name not in INTERVALS:
         raise ValidationError({"interval": [f"An interval is one of {', '.join(INTERVALS)}."]})
-    return INTERVALS[name]
+    return name
 
 
 def read_limit(query: QueryDict) -> int:
@@ -93,6 +100,13 @@ def parse_timestamp(text: str) -> datetime:
         return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
     except OverflowError:
         raise ValueError("outside the years 1 to 9999") from None
+
+
+def _checked_symbol(text: str, name: str) -> str:
+    symbol = text.upper()
+    if not is_symbol(symbol):
+        raise ValidationError({name: ["A symbol is 1 to 32 letters and digits, like BTCUSDT."]})
+    return symbol
 
 
 def _read(query: QueryDict, name: str) -> str | None:

@@ -5,6 +5,7 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
 from prices.api.health import HealthView
 from prices.api.views import CandlesView, LatestView, MinMaxView, PriceAtSecondView
+from prices.live.view import StatusView, StreamView
 from prices.metrics import metrics
 
 READ_ONLY = ["get", "head"]
@@ -14,6 +15,8 @@ urlpatterns = [
     path("price-at-second", PriceAtSecondView.as_view(), name="price-at-second"),
     path("minmax", MinMaxView.as_view(), name="minmax"),
     path("candles", CandlesView.as_view(), name="candles"),
+    path("stream", StreamView.as_view(), name="stream"),
+    path("status", StatusView.as_view(), name="status"),
     path("health", HealthView.as_view(), name="health"),
     path("metrics", metrics, name="metrics"),
     path("schema", SpectacularAPIView.as_view(http_method_names=READ_ONLY), name="schema"),

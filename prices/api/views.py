@@ -135,7 +135,7 @@ class CandlesView(APIView):
     )
     def get(self, request: Request) -> Response:
         query = request.query_params
-        symbol, length, limit = read_symbol(query), read_interval(query), read_limit(query)
+        symbol, length, limit = read_symbol(query), INTERVALS[read_interval(query)], read_limit(query)
         start = read_optional_time(query, "start", EXAMPLE_MINUTE)
         end = read_optional_time(query, "end", EXAMPLE_MINUTE)
         if start and end and start > end:

@@ -1,4 +1,4 @@
-"""What the ingester and PostgreSQL tell each other every few seconds. In: which symbols are tracked. Out: a heartbeat.
+"""What the ingester and PostgreSQL tell each other each second. In: which symbols are tracked. Out: a heartbeat.
 
 The heartbeat is a row in `ingesters`, by which the web knows that this process lives; the row goes when it stops.
 """
@@ -6,6 +6,8 @@ The heartbeat is a row in `ingesters`, by which the web knows that this process 
 import os
 import socket
 import threading
+import time
+from collections import deque
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
@@ -17,7 +19,9 @@ from prices.ingest.outage import Outage
 from prices.ingest.statistics import Statistics
 from prices.models import Ingester
 
-BEAT_INTERVAL_S = 2.0
+BEAT_INTERVAL_S = 1.0
+# The rate of trades is told over so many beats.
+RATE_BEATS = 5
 FORGOTTEN_AFTER = timedelta(days=1)
 
 
@@ -26,10 +30,11 @@ def keep_in_touch(statistics: Statistics, follow: Callable[[list[str]], None] | 
     name = f"{socket.gethostname()}:{os.getpid()}"
     started_at = timezone.now()
     outage = Outage("the heartbeat")
+    rate = Rate()
     try:
         while not stop.is_set():
             try:
-                _beat(name, started_at, statistics)
+                _beat(name, started_at, statistics, rate.update(statistics.stored_trades))
                 if follow:
                     follow(queries.tracked_symbols())
                 outage.end()
@@ -44,7 +49,21 @@ def keep_in_touch(statistics: Statistics, follow: Callable[[list[str]], None] | 
         connection.close()
 
 
-def _beat(name: str, started_at: datetime, statistics: Statistics) -> None:
+class Rate:
+    """How fast a total has grown over the last few looks at it."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._looks: deque[tuple[float, int]] = deque([(clock(), 0)], maxlen=RATE_BEATS + 1)
+
+    def update(self, total: int) -> float:
+        """Per second; `total` is what it has come to by now."""
+        self._looks.append((self._clock(), total))
+        (began_at, before), (now, _) = self._looks[0], self._looks[-1]
+        return (total - before) / (now - began_at) if now > began_at else 0.0
+
+
+def _beat(name: str, started_at: datetime, statistics: Statistics, trades_per_second: float) -> None:
     now = timezone.now()
     Ingester.objects.update_or_create(
         name=name,
@@ -53,6 +72,8 @@ def _beat(name: str, started_at: datetime, statistics: Statistics) -> None:
             "beat_at": now,
             "connected": statistics.connected,
             "heals": statistics.heals,
+            "trades_per_second": trades_per_second,
+            "lag_us": statistics.lag_us,
         },
     )
     Ingester.objects.filter(beat_at__lt=now - FORGOTTEN_AFTER).delete()

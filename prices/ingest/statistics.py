@@ -19,6 +19,7 @@ class Statistics:
     stored_trades: int = 0
     duplicate_trades: int = 0
     newest_trade_us: int = 0  # of the trades stored, in microseconds since 1970
+    lag_us: int | None = None  # how long the newest of the last batch took from the exchange to the tape
     database_retries: int = 0
     # written by the healer
     heals: bool = False

@@ -6,6 +6,7 @@ nothing if it had been committed after all. It ends when the buffer is closed an
 
 import logging
 import threading
+import time
 
 from django.db import Error, connection
 
@@ -35,6 +36,7 @@ def write_trades(buffer: Buffer, statistics: Statistics, give_up: threading.Even
             statistics.duplicate_trades += stored.duplicates
             newest_us = max(trade.timestamp_us for trade in batch)
             statistics.newest_trade_us = max(statistics.newest_trade_us, newest_us)
+            statistics.lag_us = time.time_ns() // 1000 - newest_us
     finally:
         connection.close()
 

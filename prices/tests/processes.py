@@ -1,19 +1,23 @@
-"""Real child processes for tests: `manage.py` commands on the test database.
+"""Real child processes for tests: `manage.py` commands and the web server, on the test database; and its outages.
 
 They run with the product's own settings; the environment comes from `tracker/settings_for_tests.py`.
 """
 
 import os
+import shlex
+import socket
 import subprocess
 import sys
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
+import urllib3
 from django.db import connection
 
 from prices.tests.waiting import wait_until
 
+_pool = urllib3.PoolManager()
 PROJECT = Path(__file__).resolve().parents[2]
 
 
@@ -28,11 +32,11 @@ def database_url():
 class Process:
     """A running command whose output can be waited for."""
 
-    def __init__(self, *arguments, log, **environment):
+    def __init__(self, *arguments, log, program=("manage.py",), **environment):
         self._log = log
         with log.open("wb") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "-W", "error::ResourceWarning", "manage.py", *arguments],
+                [sys.executable, "-W", "error::ResourceWarning", *program, *arguments],
                 cwd=PROJECT,
                 env=os.environ | {"DJANGO_SETTINGS_MODULE": "tracker.settings"} | environment,
                 stdin=subprocess.DEVNULL,
@@ -75,6 +79,56 @@ def running(*arguments, log, **environment):
         process.stop()
 
 
+class WebServer:
+    """The Procfile's own web server, on a port that stays the same when it is started again."""
+
+    def __init__(self, log, **environment):
+        self._log = log
+        self._port = free_port()
+        self._environment = {"GRANIAN_HOST": "127.0.0.1", "GRANIAN_PORT": str(self._port), **environment}
+        self.url = f"http://127.0.0.1:{self._port}"
+        self.start()
+
+    def start(self):
+        self.process = Process(*_web_server_options(), log=self._log, program=("-m", "granian"), **self._environment)
+        wait_until(self._answers)
+
+    def stop(self):
+        self.process.stop()
+
+    def _answers(self):
+        try:
+            return http("GET", f"{self.url}/latest").status in {200, 503}
+        except urllib3.exceptions.HTTPError:
+            return False
+
+
+@contextmanager
+def running_web_server(log, **environment):
+    server = WebServer(log, **environment)
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+def _web_server_options():
+    """What follows `granian` in the Procfile."""
+    (line,) = [line for line in (PROJECT / "Procfile").read_text().splitlines() if line.startswith("web:")]
+    _, _, options = line.partition("granian ")
+    return shlex.split(options)
+
+
+def http(method, url, **options):
+    return _pool.request(method, url, retries=False, timeout=10, **options)
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
 def exchange_settings(exchange):
     return {"BINANCE_WS_URL": exchange.ws_url, "BINANCE_REST_URL": exchange.rest_url}
 
@@ -88,3 +142,27 @@ def kill_the_connection():
     with other.cursor() as cursor:
         cursor.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
     other.close()
+
+
+@contextmanager
+def database_out_of_reach():
+    """Nobody gets at the test's database while the block runs, this test neither; open connections are ended."""
+    name = connection.settings_dict["NAME"]
+    database = connection.ops.quote_name(name)
+    connection.close()
+    with connection._nodb_cursor() as cursor:
+        cursor.execute(f"ALTER DATABASE {database} ALLOW_CONNECTIONS false")
+        try:
+            cursor.execute("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s", [name])
+            yield
+        finally:
+            cursor.execute(f"ALTER DATABASE {database} ALLOW_CONNECTIONS true")
+
+
+def end_all_other_connections():
+    """As a restart of the database would."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )

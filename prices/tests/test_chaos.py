@@ -9,7 +9,6 @@ import os
 import random
 import shutil
 import signal
-import socket
 import sys
 import time
 import uuid
@@ -23,7 +22,7 @@ from django.conf import settings
 
 from prices.binance.trades import Trade
 from prices.tests.oracle import roll_up
-from prices.tests.processes import Process
+from prices.tests.processes import Process, free_port
 from prices.tests.waiting import wait_until
 from tracker.embedded_postgres.location import find_data_dir
 from tracker.embedded_postgres.postmaster_file import read_postmaster
@@ -37,12 +36,6 @@ SYMBOLS = ["BTCUSDT", "ETHUSDT"]
 RATE = 300
 SILENCE_LIMIT_S = 3
 MINUTE_US = 60_000_000
-
-
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
 
 
 class Drill:

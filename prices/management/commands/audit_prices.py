@@ -13,7 +13,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
-from django.db import InterfaceError, OperationalError, ProgrammingError
+from django.db import Error, InterfaceError, OperationalError, ProgrammingError
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
@@ -25,6 +25,7 @@ from prices.audit.findings import SymbolAudit
 from prices.audit.spans import Bounds, whole_minutes
 from prices.audit.text import iso, lines_of
 from prices.binance.rest import ExchangeRefused, RestClient
+from prices.models import Audit
 
 SHOWN_FINDINGS = 10
 # Findings end with 1; Django's own errors would too.
@@ -53,7 +54,7 @@ exit code:
 
 It may run while stream_prices does. Times are ISO 8601, UTC unless they have an offset; inside a minute they are moved
 to the whole minute around them. --json: prices are strings with every digit, the exchange's side is null without
---against-exchange.
+--against-exchange. An audit of everything is noted, for the page and the admin.
 
 examples:
   python manage.py audit_prices
@@ -93,12 +94,26 @@ class Command(BaseCommand):
             audits = _audit(symbols, bounds, _client() if options["against_exchange"] else None, keep, show)
         if not audits:
             raise CommandError("Nothing is stored yet, so nothing is proven.", returncode=CANNOT_AUDIT)
+        if bounds == Bounds() and not options["symbol"]:
+            self._note(audits, against_exchange=options["against_exchange"])
         if options["json"]:
             self.stdout.write(json.dumps(dict_of(audits, bounds, keep), indent=2))
         else:
             self.stdout.write(_summary(audits))
         if not all(audit.is_proven for audit in audits):
             sys.exit(1)
+
+    def _note(self, audits: list[SymbolAudit], *, against_exchange: bool) -> None:
+        """For the page's trust panel. An audit that may only read, of a replica say, is an audit all the same."""
+        try:
+            Audit.objects.create(
+                proven=all(audit.is_proven for audit in audits),
+                against_exchange=against_exchange,
+                symbols=len(audits),
+                trades=sum(audit.tape.trades for audit in audits),
+            )
+        except Error as error:
+            self.stderr.write(f"The page will not tell of this audit, it could not be noted: {str(error).strip()}")
 
 
 def _audit(

@@ -14,7 +14,7 @@ from prices.queries import IngesterState, SymbolState
 from prices.tests.factories import NOON, trade
 
 SECOND = timedelta(seconds=1)
-ALIVE = [IngesterState("host:1", NOON - 2 * SECOND, True, True)]
+ALIVE = [IngesterState("host:1", NOON - 2 * SECOND, True, True, 130.0, 50_000)]
 
 
 def state(age_s=0.5, *, hours=1.0, minutes=60, trades=60_000, tracked=True, open_gaps=0, missing_trades=0):
@@ -118,7 +118,7 @@ def test_a_symbol_without_any_trade_is_waited_for_five_minutes():
     ("ages_s", "status"), [([], "failing"), ([31], "failing"), ([30], "whole"), ([3600, 1], "whole")]
 )
 def test_one_ingester_must_have_shown_a_heartbeat_within_thirty_seconds(ages_s, status):
-    ingesters = [IngesterState(f"host:{age_s}", NOON - age_s * SECOND, True, False) for age_s in ages_s]
+    ingesters = [IngesterState(f"host:{age_s}", NOON - age_s * SECOND, True, False, 0.0, None) for age_s in ages_s]
 
     answer = examine(state(), ingesters=ingesters)
 

@@ -15,7 +15,7 @@ from django.db import connection
 from prices.exchange_simulator import running_exchange
 from prices.models import Price, Symbol
 from prices.tests.oracle import assert_the_tape_equals, stored_trades, traded
-from prices.tests.processes import PROJECT, database_url, exchange_settings, running
+from prices.tests.processes import PROJECT, database_out_of_reach, database_url, exchange_settings, running
 from prices.tests.waiting import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -97,15 +97,10 @@ def test_a_database_that_goes_away_is_waited_for(exchange, ingester):
     process = ingester()
     exchange.trade(100)
     wait_until(lambda: Price.objects.count() == 100)
-    database = connection.settings_dict["NAME"]
-    connection.close()
-    with connection._nodb_cursor() as cursor:
-        cursor.execute(f"ALTER DATABASE {database} ALLOW_CONNECTIONS false")
-        cursor.execute("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s", [database])
+    with database_out_of_reach():
         exchange.trade(100)
         process.wait_for_output("the database is out of reach")
         exchange.trade(100)
-        cursor.execute(f"ALTER DATABASE {database} ALLOW_CONNECTIONS true")
 
     process.wait_for_output("the database is back")
     wait_until(lambda: Price.objects.count() == 300)

@@ -1,0 +1,175 @@
+"""One listener for all viewers of a process. In: the writer's notifications. Out: the newest state, for all at once.
+
+Its thread lives while somebody watches, owns one database connection and is the only one here that reads. A
+notification makes it read, at most every PUSH_INTERVAL_S; once a second it reads all the same, so that one that was
+lost, or a pooler that passes none on, costs a second. Viewers see only the newest state: a slow one skips, and nothing
+is ever queued for it.
+"""
+
+import logging
+import select
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+
+import orjson
+from django.db import Error, connection
+
+from prices import tape
+from prices.live import reading
+from prices.live.reading import Chart
+from prices.live.status import DATABASE_GONE, read_status
+
+logger = logging.getLogger(__name__)
+
+PUSH_INTERVAL_S = 0.15
+SECOND_S = 1.0
+# So long may a question to the database take before viewers are told that it does not answer.
+SILENT_AFTER_S = 3.0
+
+_GONE = orjson.dumps(DATABASE_GONE)
+
+
+@dataclass(frozen=True)
+class State:
+    """All that is pushed, as JSON. `version` grows with each reading."""
+
+    version: int = 0
+    prices: dict[str, bytes] = field(default_factory=dict)
+    movements: dict[str, bytes] = field(default_factory=dict)
+    charts: dict[Chart, bytes] = field(default_factory=dict)
+    status: bytes = b""
+
+
+class Hub:
+    """Any thread may watch; `state` is replaced as a whole, never changed."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._changed = threading.Condition()
+        self._state = State()
+        self._answered_at = clock()
+        self._charts: Counter[Chart] = Counter()
+        self._viewers = 0
+        self._thread: threading.Thread | None = None
+
+    @property
+    def viewers(self) -> int:
+        return self._viewers
+
+    def enter(self, limit: int, chart: Chart | None) -> bool:
+        """Take a place; False when all `limit` are taken. Who has one must leave()."""
+        with self._changed:
+            if self._viewers >= limit:
+                return False
+            self._viewers += 1
+            if chart:
+                self._charts[chart] += 1
+            if self._thread is None:
+                self._answered_at = self._clock()
+                self._thread = threading.Thread(target=self._run, name="live-hub", daemon=True)
+                self._thread.start()
+            return True
+
+    def leave(self, chart: Chart | None) -> None:
+        with self._changed:
+            self._viewers -= 1
+            if chart:
+                self._charts[chart] -= 1
+                self._charts += Counter()  # forgets those that nobody watches
+            if self._viewers == 0:
+                self._state = State(version=self._state.version)  # the next one is shown nothing old
+
+    def wait_for_news(self, seen_version: int, timeout_s: float) -> State:
+        """The state when it is newer than what was seen, or after `timeout_s` as it is.
+
+        A database that has not answered for SILENT_AFTER_S is told in its status, whatever this thread waits for.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._state.version > seen_version, timeout_s)
+            if self._clock() - self._answered_at > SILENT_AFTER_S:
+                return replace(self._state, status=_GONE)
+            return self._state
+
+    def _run(self) -> None:
+        try:
+            while self._goes_on():
+                try:
+                    self._follow()
+                except Error as error:
+                    self._tell_that_the_database_is_gone(error)
+        except BaseException:
+            with self._changed:
+                self._thread = None  # the next viewer starts another
+            raise
+        finally:
+            connection.close()
+
+    def _goes_on(self) -> bool:
+        """False, and forgotten, when nobody watches any more."""
+        with self._changed:
+            if self._viewers == 0:
+                self._thread = None
+                return False
+            return True
+
+    def _follow(self) -> None:
+        """Read what there is to see, again and again, until nobody watches. Raises django.db.Error."""
+        connection.close()
+        with connection.cursor() as cursor:
+            cursor.execute(f"LISTEN {tape.CHANNEL}")
+        listening_on = connection.connection
+        second_at = 0.0
+        while self._viewers:
+            if self._clock() >= second_at:
+                second_at = self._clock() + SECOND_S
+                self._read(with_status=True)
+            else:
+                self._read(with_status=False)
+            if connection.connection is not listening_on:
+                return  # the reader has made a new connection, on which nobody listens
+            time.sleep(PUSH_INTERVAL_S)
+            _wait_for_notification(second_at - self._clock())
+
+    def _read(self, *, with_status: bool) -> None:
+        charts = set(self._charts)
+        state = replace(self._state, prices=reading.read_prices(), charts=reading.read_charts(charts))
+        if with_status:
+            now = datetime.now(UTC)
+            state = replace(state, movements=reading.read_movements(now), status=orjson.dumps(read_status(now)))
+        self._publish(state)
+        self._answered_at = self._clock()
+
+    def _tell_that_the_database_is_gone(self, error: Error) -> None:
+        logger.warning("viewers are told that the database is out of reach: %s", str(error).strip())
+        while self._viewers:
+            self._publish(replace(self._state, status=_GONE))
+            time.sleep(SECOND_S)
+            connection.close()
+            try:
+                connection.ensure_connection()
+                return
+            except Error:
+                continue
+
+    def _publish(self, state: State) -> None:
+        with self._changed:
+            self._state = replace(state, version=self._state.version + 1)
+            self._changed.notify_all()
+
+
+hub = Hub()
+
+
+def _wait_for_notification(timeout_s: float) -> None:
+    """Until one has come, or for `timeout_s`. Raises django.db.Error when the connection is gone."""
+    raw = connection.connection
+    with connection.wrap_database_errors:
+        raw.poll()
+        if not raw.notifies and timeout_s > 0:
+            select.select([raw], [], [], timeout_s)
+            raw.poll()
+    raw.notifies.clear()

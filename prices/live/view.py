@@ -1,0 +1,149 @@
+"""`/stream` and `/status`. In: a request. Out: events for as long as the viewer stays, or the newest status once.
+
+A viewer occupies a thread of the web server but no database connection: those are the hub's and the few of
+tracker/request_threads.py. Places are limited; who finds none gets a 503 and may poll.
+"""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+from django.conf import settings
+from django.db import Error
+from django.http import QueryDict, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from rest_framework import serializers
+from rest_framework.renderers import BaseRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from prices.api.errors import log_unreachable_database
+from prices.api.parameters import DEFAULT_INTERVAL, read_interval, read_optional_symbol, read_symbols
+from prices.api.renderer import ExactJSONRenderer
+from prices.api.serializers import BadParameterSerializer, UnavailableSerializer
+from prices.candles import INTERVALS
+from prices.deadline import ask_within
+from prices.live.hub import hub
+from prices.live.reading import Chart, read_missed
+from prices.live.status import DATABASE_GONE, read_status
+from prices.live.viewer import events
+
+ANSWER_WITHIN_S = 2.0
+RETRY_AFTER_S = 5
+
+
+class Events:
+    """The body of a stream. Whoever ends the response gives the place back, even when nothing was ever read of it."""
+
+    def __init__(self, blocks: Iterator[bytes], chart: Chart | None) -> None:
+        self._blocks = blocks
+        self._chart = chart
+        self._has_left = False
+
+    def __iter__(self) -> "Events":
+        return self
+
+    def __next__(self) -> bytes:
+        return next(self._blocks)
+
+    def close(self) -> None:
+        if not self._has_left:
+            self._has_left = True
+            hub.leave(self._chart)
+
+
+class StreamView(APIView):
+    """Server-sent events: the newest price of each symbol as it changes, conflated to the newest for whoever is slow.
+
+    Events are `prices` (rows as in /latest, those that changed), `movements` (change, high and low over the last
+    minute, hour and day, once a second), `status` (as in /status, once a second) and, for ?candles=BTCUSDT&interval=1m,
+    `candles` (the newest two as in /candles). Whoever comes back with Last-Event-ID gets the candles since then first.
+    """
+
+    name = "Stream"
+
+    def perform_content_negotiation(self, request: Request, force: bool = False) -> tuple[BaseRenderer, str]:  # noqa: ARG002
+        """JSON for errors, whatever was asked for: a browser's EventSource accepts events alone."""
+        return ExactJSONRenderer(), ExactJSONRenderer.media_type
+
+    @extend_schema(
+        operation_id="stream",
+        parameters=[
+            OpenApiParameter("symbols", str, description="Like BTCUSDT,ETHUSDT. Default: all."),
+            OpenApiParameter("candles", str, description="A symbol whose newest candles are wanted too."),
+            OpenApiParameter("interval", str, enum=list(INTERVALS), default=DEFAULT_INTERVAL, description="Of these."),
+        ],
+        responses={
+            (200, "text/event-stream"): OpenApiTypes.STR,
+            400: OpenApiResponse(BadParameterSerializer),
+            503: OpenApiResponse(UnavailableSerializer, description="All places are taken: poll /latest."),
+        },
+    )
+    def get(self, request: Request) -> HttpResponseBase:
+        symbols, chart = read_symbols(request.query_params), _read_chart(request.query_params)
+        if not hub.enter(settings.LIVE_VIEWERS, chart):
+            response = Response(
+                {"detail": "All places for viewers are taken. Ask /latest each second instead, or try again later."},
+                status=503,
+                headers={"Retry-After": str(RETRY_AFTER_S)},
+            )
+            response._has_been_logged = True  # type: ignore[attr-defined]  # it is nothing to worry about
+            return response
+        last_event_id = request.headers.get("Last-Event-ID", "")
+        blocks = events(hub, symbols, chart, lambda: _read_missed(chart, last_event_id))
+        stream = StreamingHttpResponse(Events(blocks, chart), content_type="text/event-stream")
+        stream.headers["Cache-Control"] = "no-store"
+        stream.headers["X-Accel-Buffering"] = "no"  # nginx would hold events back: https://nginx.org/r/proxy_buffering
+        return stream
+
+
+def _read_chart(query: QueryDict) -> Chart | None:
+    symbol = read_optional_symbol(query, "candles")
+    interval = read_interval(query)
+    return Chart(symbol, interval) if symbol else None
+
+
+def _read_missed(chart: Chart | None, last_event_id: str) -> bytes | None:
+    """The candles since that event, when they can be had in time; the page loads its chart anew without them."""
+    if chart is None or not (last_event_id.isascii() and last_event_id.isdecimal() and len(last_event_id) < 15):
+        return None
+    since = datetime.fromtimestamp(int(last_event_id) / 1000, UTC)
+    try:
+        return ask_within(ANSWER_WITHIN_S, lambda: read_missed(chart, since))
+    except (Error, TimeoutError) as error:
+        log_unreachable_database(error)
+        return None
+
+
+class StatusSerializer(serializers.Serializer[Any]):
+    level = serializers.ChoiceField(["green", "amber", "red"])
+    word = serializers.CharField(help_text="The same in a word.")
+    sentence = serializers.CharField(help_text="The same in a sentence.")
+    database = serializers.BooleanField(help_text="False: it does not answer, and nothing else is told.")
+    ingesters = serializers.IntegerField(required=False, help_text="How many run.")
+    connected = serializers.BooleanField(required=False, help_text="At least one of them is, to the exchange.")
+    newest_trade_age_s = serializers.FloatField(required=False, allow_null=True)
+    trades_per_second = serializers.FloatField(required=False, allow_null=True)
+    lag_s = serializers.FloatField(required=False, allow_null=True, help_text="From the exchange to the tape.")
+    open_gaps = serializers.IntegerField(required=False)
+    missing_trades = serializers.IntegerField(required=False)
+    unavailable_trades = serializers.IntegerField(required=False)
+    last_audit = serializers.DictField(required=False, allow_null=True)
+
+
+class StatusView(APIView):
+    """How far the prices can be trusted right now: what the page's trust panel shows. Probes want /health."""
+
+    name = "Status"
+
+    @extend_schema(operation_id="status", responses={200: StatusSerializer})
+    def get(self, request: Request) -> Response:  # noqa: ARG002
+        try:
+            body = ask_within(ANSWER_WITHIN_S, lambda: read_status(datetime.now(UTC)))
+        except (Error, TimeoutError) as error:
+            log_unreachable_database(error)
+            body = DATABASE_GONE
+        return Response(body, headers={"Cache-Control": "no-store"})

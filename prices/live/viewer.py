@@ -1,0 +1,66 @@
+"""One viewer's connection. In: the hub's states. Out: server-sent events, until the viewer leaves.
+
+Only what changed since the last event is written. Each event's id is the time of writing: a browser that was cut off
+sends the last one back, and gets the candles from then on before anything else.
+https://html.spec.whatwg.org/multipage/server-sent-events.html
+"""
+
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
+from datetime import UTC, datetime
+
+from prices.live.hub import Hub, State
+from prices.live.reading import Chart
+
+# Writing is how the server learns that a viewer has left: something is written at least this often.
+KEEP_ALIVE_S = 5.0
+KEEP_ALIVE = b": keep-alive\n\n"
+RETRY = b"retry: 2000\n\n"
+WAIT_S = 1.0
+
+
+def events(
+    hub: Hub,
+    symbols: Collection[str] | None,
+    chart: Chart | None,
+    read_missed: Callable[[], bytes | None],
+    clock: Callable[[], float] = time.monotonic,
+) -> Iterator[bytes]:
+    """Yield blocks of events; `symbols` None means all. What `read_missed` has goes first."""
+    yield RETRY
+    if missed := read_missed():
+        yield _event(b"candles", missed, _event_id())
+    sent, written_at = State(), clock()
+    while True:
+        state = hub.wait_for_news(sent.version, WAIT_S)
+        block = b"".join(_differences(sent, state, symbols, chart))
+        sent = state
+        if block or clock() - written_at >= KEEP_ALIVE_S:
+            yield block or KEEP_ALIVE
+            written_at = clock()
+
+
+def _differences(before: State, now: State, symbols: Collection[str] | None, chart: Chart | None) -> Iterator[bytes]:
+    event_id = _event_id()
+    for name, old, new in (
+        (b"prices", before.prices, now.prices),
+        (b"movements", before.movements, now.movements),
+    ):
+        if changed := _changed(old, new, symbols):
+            yield _event(name, b"[" + b",".join(changed) + b"]", event_id)
+    if chart and (candles := now.charts.get(chart)) and candles != before.charts.get(chart):
+        yield _event(b"candles", candles, event_id)
+    if now.status and now.status != before.status:
+        yield _event(b"status", now.status, event_id)
+
+
+def _changed(old: Mapping[str, bytes], new: Mapping[str, bytes], symbols: Collection[str] | None) -> list[bytes]:
+    return [row for symbol, row in new.items() if row != old.get(symbol) and (symbols is None or symbol in symbols)]
+
+
+def _event(name: bytes, data: bytes, event_id: bytes) -> bytes:
+    return b"id: %b\nevent: %b\ndata: %b\n\n" % (event_id, name, data)
+
+
+def _event_id() -> bytes:
+    return str(int(datetime.now(UTC).timestamp() * 1000)).encode()

@@ -1,0 +1,146 @@
+"""One hub for all viewers: places, the state of the moment, and a thread that lives as long as somebody watches."""
+
+import threading
+
+import pytest
+from django.db import connection
+
+from prices import tape
+from prices.live import viewer
+from prices.live.hub import SILENT_AFTER_S, Hub, State
+from prices.live.reading import Chart
+from prices.tests.factories import trade
+from prices.tests.waiting import Clock, wait_until
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def hub(symbols):
+    hub = Hub()
+    yield hub
+    while hub.viewers:
+        hub.leave(None)
+    wait_until(lambda: not hub_threads())
+
+
+def hub_threads():
+    return [thread for thread in threading.enumerate() if thread.name == "live-hub"]
+
+
+def test_places_are_counted(hub):
+    assert hub.enter(2, None)
+    assert hub.enter(2, None)
+    assert not hub.enter(2, None)
+
+    hub.leave(None)
+
+    assert hub.enter(2, None)
+
+
+def test_its_thread_lives_while_somebody_watches(hub):
+    assert hub_threads() == []
+    hub.enter(9, None)
+    hub.enter(9, None)
+    assert len(hub_threads()) == 1
+    assert hub.wait_for_news(0, 10).version > 0
+
+    hub.leave(None)
+    hub.leave(None)
+    wait_until(lambda: not hub_threads())
+
+    hub.enter(9, None)
+    tape.store([trade(1, "7")])
+    assert wait_until(lambda: hub.wait_for_news(0, 1).prices.get("BTCUSDT"))
+
+
+def test_only_watched_charts_are_read(hub):
+    chart = Chart("BTCUSDT", "1m")
+    tape.store([trade(1)])
+    hub.enter(9, None)
+    assert hub.wait_for_news(0, 10).charts == {}
+
+    hub.enter(9, chart)
+    wait_until(lambda: chart in hub.wait_for_news(0, 1).charts)
+
+    hub.leave(chart)
+    wait_until(lambda: chart not in hub.wait_for_news(0, 1).charts)
+
+
+def test_a_notification_is_heard_before_the_next_second(hub):
+    """The writer's transaction wakes the hub: what it stored is there without waiting for the second's own reading."""
+    hub.enter(9, None)
+    version = hub.wait_for_news(0, 10).version
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_listening_channels()")
+        assert cursor.fetchall() == []  # this connection is not the one that listens
+
+    for number in range(1, 6):
+        tape.store([trade(number, str(number))])
+        state = wait_until(lambda number=number: is_there(hub, str(number)))
+        assert state.version > version
+        version = state.version
+
+
+def is_there(hub, price):
+    state = hub.wait_for_news(0, 0)
+    return state if f'"price":"{price}"'.encode() in state.prices.get("BTCUSDT", b"") else None
+
+
+def test_a_silent_database_is_told_by_whoever_waits():
+    clock = Clock()
+    hub = Hub(clock)
+
+    assert hub.wait_for_news(0, 0).status == b""
+    clock.now += SILENT_AFTER_S + 1
+    assert b'"database":false' in hub.wait_for_news(0, 0).status
+
+
+class Script:
+    """A hub whose states are given, one after the other."""
+
+    def __init__(self, *states):
+        self._states = list(states)
+
+    def wait_for_news(self, seen_version, timeout_s):
+        return self._states.pop(0)
+
+
+def written(*states, symbols=None, chart=None, missed=None, clock=None):
+    events = viewer.events(Script(*states), symbols, chart, lambda: missed, clock or Clock())
+    return [block for _, block in zip(range(len(states) + 1 + bool(missed)), events, strict=False)]
+
+
+def test_only_what_changed_is_written():
+    first = State(1, prices={"A": b"1", "B": b"2"}, movements={"A": b"3"}, status=b"4")
+    second = State(2, prices={"A": b"1", "B": b"5"}, movements={"A": b"3"}, status=b"4")
+
+    _, one, two = written(first, second)
+
+    assert [line for line in one.splitlines() if line.startswith(b"data")] == [b"data: [1,2]", b"data: [3]", b"data: 4"]
+    assert [line for line in two.splitlines() if line.startswith(b"data")] == [b"data: [5]"]
+
+
+def test_what_was_missed_comes_first():
+    chart = Chart("A", "1m")
+    _, missed, first = written(State(1, charts={chart: b"new"}), chart=chart, missed=b"old")
+
+    assert b"event: candles\ndata: old" in missed
+    assert b"event: candles\ndata: new" in first
+
+
+def test_silence_is_kept_alive():
+    clock = Clock()
+
+    class Quiet:
+        def wait_for_news(self, seen_version, timeout_s):
+            clock.now += timeout_s
+            return State(1)
+
+    events = viewer.events(Quiet(), None, None, lambda: None, clock)
+
+    assert next(events) == viewer.RETRY
+    assert next(events) == viewer.KEEP_ALIVE
+    began = clock.now
+    assert next(events) == viewer.KEEP_ALIVE
+    assert clock.now - began == viewer.KEEP_ALIVE_S

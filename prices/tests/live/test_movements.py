@@ -1,0 +1,56 @@
+"""How far prices moved, against plain Python over the same trades."""
+
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from prices import queries, tape
+from prices.models import Candle, HourCandle, Price
+from prices.queries import WINDOWS, Movement
+from prices.tests.factories import NOON, trade
+
+pytestmark = pytest.mark.django_db
+
+AGES_S = st.one_of(st.integers(0, 200), st.integers(3_400, 3_800), st.integers(86_000, 90_000))
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(ages_s=st.lists(st.tuples(AGES_S, st.integers(1, 99)), min_size=1, max_size=40), offset_s=st.integers(0, 59))
+def test_change_high_and_low_are_those_of_the_trades(symbols, ages_s, offset_s):
+    for table in (Price, Candle, HourCandle):
+        table.objects.all().delete()
+    now = NOON + timedelta(seconds=offset_s)
+    ages_s.sort(reverse=True)
+    trades = [
+        (now - timedelta(seconds=age_s), trade(number, str(price), at=now - timedelta(seconds=age_s)))
+        for number, (age_s, price) in enumerate(ages_s)
+    ]
+    tape.store([each for _, each in trades])
+
+    assert queries.movements(now) == [expected(trades, name, now) for name in WINDOWS]
+
+
+def expected(trades, window, now):
+    since = now - WINDOWS[window]
+    before = [each.price for at, each in trades if at <= since]
+    within = [each.price for at, each in trades if at > since]
+    return Movement(
+        "BTCUSDT",
+        window,
+        trades[-1][1].price,
+        before[-1] if before else None,
+        max(within, default=None),
+        min(within, default=None),
+    )
+
+
+def test_untracked_symbols_and_those_without_a_trade_are_left_out(symbols):
+    tape.add_symbols(["AAVEUSDT"], tracked=False)
+    tape.store([trade(1, symbol="AAVEUSDT"), trade(1, "0.00001234", symbol="ETHUSDT")])
+
+    found = queries.movements(NOON + timedelta(seconds=1))
+
+    assert {(each.symbol, each.price) for each in found} == {("ETHUSDT", Decimal("0.00001234"))}

@@ -1,0 +1,107 @@
+"""How far the page can be trusted: every reason for doubt, in words."""
+
+from datetime import timedelta
+
+import pytest
+
+from prices import gaps, tape
+from prices.live.status import read_status
+from prices.models import Audit, Gap, Ingester
+from prices.tests.factories import NOON, trade
+
+pytestmark = pytest.mark.django_db
+
+SECOND = timedelta(seconds=1)
+
+
+def beat(name="host:1", age_s=0.5, *, connected=True, rate=130.0, lag_us=50_000):
+    Ingester.objects.create(
+        name=name,
+        started_at=NOON,
+        beat_at=NOON - age_s * SECOND,
+        connected=connected,
+        heals=True,
+        trades_per_second=rate,
+        lag_us=lag_us,
+    )
+
+
+@pytest.fixture
+def fresh(symbols):
+    tape.store([trade(1, at=NOON - SECOND), trade(1, symbol="ETHUSDT", at=NOON - 2 * SECOND)])
+
+
+def told():
+    status = read_status(NOON)
+    return status["level"], status["sentence"]
+
+
+def test_all_is_well(fresh):
+    beat()
+
+    assert told() == ("green", "Live, and whole: not one trade is missing.")
+
+
+def test_no_ingester(fresh):
+    beat(age_s=4.5)
+
+    level, sentence = told()
+    assert level == "red"
+    assert "No ingester runs" in sentence
+
+
+def test_not_connected(fresh):
+    beat(connected=False)
+
+    level, sentence = told()
+    assert level == "amber"
+    assert "connecting to the exchange" in sentence
+
+
+def test_missing_trades(fresh):
+    beat()
+    gaps.record([gaps.Hole("BTCUSDT", 10, 2009)])
+
+    assert told() == ("amber", "Missing trades are being fetched: 2,000 to go.")
+
+
+def test_a_stale_symbol(symbols):
+    beat()
+    tape.store([trade(number, at=NOON - (200 - number) * SECOND) for number in range(100)])
+    tape.store([trade(1, symbol="ETHUSDT", at=NOON)])
+
+    level, sentence = told()
+    assert level == "amber"
+    assert "BTCUSDT is stale" in sentence
+
+
+def test_the_numbers(fresh):
+    beat("a:1", rate=100.04, lag_us=70_000)
+    beat("b:1", rate=30.0, lag_us=None)
+    beat("dead:1", age_s=60, rate=999.0, lag_us=1)
+    gaps.record([gaps.Hole("BTCUSDT", 10, 19)])
+    Gap.objects.create(
+        symbol="ETHUSDT",
+        first_missing_id=5,
+        last_missing_id=9,
+        closed_at=NOON,
+        outcome=Gap.Outcome.UNAVAILABLE,
+        unavailable_trades=5,
+    )
+    Audit.objects.create(finished_at=NOON - 90 * SECOND, proven=True, against_exchange=False, symbols=2, trades=7)
+
+    status = read_status(NOON)
+
+    del status["level"], status["word"], status["sentence"]
+    assert status == {
+        "database": True,
+        "ingesters": 2,
+        "connected": True,
+        "newest_trade_age_s": 1.0,
+        "trades_per_second": 130.0,
+        "lag_s": 0.07,
+        "open_gaps": 1,
+        "missing_trades": 10,
+        "unavailable_trades": 5,
+        "last_audit": {"finished_at": "2026-05-29T11:58:30", "age_s": 90.0, "proven": True, "trades": 7},
+    }
