@@ -11,7 +11,7 @@ export GRANIAN_HOST := $(HOST)
 export GRANIAN_PORT := $(PORT)
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help run demo test chaos bench install install-dev clean
+.PHONY: help run demo test chaos bench screenshots install install-dev clean
 
 help:
 	@echo "make run    the tracker on Binance's trades: web server and ingester, page on http://$(HOST):$(PORT)/"
@@ -19,6 +19,7 @@ help:
 	@echo "make test   every check: format, lint, types, migrations, tests"
 	@echo "make chaos  five minutes of everything going wrong, in real processes"
 	@echo "make bench  how fast it is: every benchmark, then docs/benchmarks.md (20 minutes)"
+	@echo "make screenshots  the README's pictures, anew"
 	@echo
 	@echo "make run PORT=8080 takes another port, make run PYTHON=python3.12 another Python (3.11 or newer)."
 
@@ -71,6 +72,9 @@ chaos: install-dev
 # Every benchmark, one after another, each with an empty database of its own; then the report, docs/benchmarks.md.
 bench: install-dev
 	$(BIN)/python benchmarks/report.py
+
+screenshots: install-dev
+	$(BIN)/python docs/screenshots.py
 
 install: .venv/installed
 

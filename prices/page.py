@@ -1,6 +1,7 @@
 """The page at `/`. In: nothing, or one of the three questions as a GET form. Out: HTML that works without scripts.
 
-It reads, checks and lays out exactly as the API does; with scripts the same forms are answered in place by the API.
+It reads, checks and lays out exactly as the API does; with scripts the same forms are answered in place by the API, the
+prices and the trust panel are pushed, and the chart is drawn.
 """
 
 from collections.abc import Callable
@@ -9,8 +10,11 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
+from csp.constants import NONE, SELF
+from csp.decorators import csp
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import render
 from django.urls import reverse
@@ -29,10 +33,21 @@ from prices.api.serializers import (
     lay_out_price_at_second,
 )
 from prices.api.views import EXAMPLE_MINUTE, EXAMPLE_SECOND
+from prices.candles import INTERVALS
+from prices.live.status import read_status
 from prices.queries import LatestPrice
 
 STALE_AFTER_S = 60
-CONTENT_SECURITY_POLICY = "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+FIRST_QUESTION = "price-at-second"
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+# Nothing inline, nothing from elsewhere.
+CONTENT_SECURITY_POLICY = {
+    "default-src": [SELF],
+    "base-uri": [NONE],
+    "form-action": [SELF],
+    "frame-ancestors": [NONE],
+    "object-src": [NONE],
+}
 
 _ALMOST_A_SECOND = timedelta(microseconds=999_999)
 _TIMES = ("timestamp", "actual_timestamp", "minute")
@@ -55,14 +70,15 @@ class Form:
 
 
 @require_safe
+@csp(CONTENT_SECURITY_POLICY)
 def page(request: HttpRequest) -> HttpResponse:
     try:
         context, status = _fill(request.GET, datetime.now(UTC)), 200
     except OUT_OF_REACH as error:
         log_unreachable_database(error)
-        context, status = {"state": "database"}, 503
+        context, status = {"state": "database", "stale_after_s": STALE_AFTER_S}, 503
+    context["simulated"] = urlsplit(settings.BINANCE_WS_URL).hostname in LOOPBACK
     response = render(request, "index.html", context, status=status)
-    response.headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
     response.headers["Cache-Control"] = "no-cache"
     if status == 503:
         response.headers["Retry-After"] = str(RETRY_AFTER_S)
@@ -77,15 +93,26 @@ def _fill(query: QueryDict, now: datetime) -> dict[str, Any]:
     # One click must answer: the first symbol that has a price, at times when it had one.
     symbol = next((name for name in symbols if name in latest), symbols[0] if symbols else "")
     second, minute = _default_times(latest.get(symbol), now)
+    forms = {
+        "latest": _form(query, "latest", _ask_latest, Form(symbols, symbol)),
+        "price-at-second": _form(
+            query, "price-at-second", _ask_at_second, Form(symbols, symbol, _format_second(second))
+        ),
+        "minmax": _form(query, "minmax", _ask_min_max, Form(symbols, symbol, format_minute(minute)), format_minute),
+    }
     return {
         "state": _state(newest, now),
         "now": now,
         "newest": newest,
         "stale_after_s": STALE_AFTER_S,
         "prices": [_price_row(name, latest.get(name)) for name in symbols],
-        "latest": _form(query, "latest", _ask_latest, Form(symbols, symbol)),
-        "at_second": _form(query, "price-at-second", _ask_at_second, Form(symbols, symbol, _format_second(second))),
-        "min_max": _form(query, "minmax", _ask_min_max, Form(symbols, symbol, format_minute(minute)), format_minute),
+        "trust": _readable_status(read_status(now)),
+        "chart_symbol": symbol,
+        "intervals": list(INTERVALS),
+        "open": query.get("ask") if query.get("ask") in forms else FIRST_QUESTION,
+        "latest": forms["latest"],
+        "at_second": forms["price-at-second"],
+        "min_max": forms["minmax"],
     }
 
 
@@ -154,3 +181,37 @@ def _readable(row: Row) -> Row:
     """The API's answer for people: exact digits as text, times with a space and their zone."""
     shown = {name: plain_digits(value) if isinstance(value, Decimal) else value for name, value in row.items()}
     return shown | {name: f"{shown[name].replace('T', ' ')} UTC" for name in _TIMES if shown.get(name)}
+
+
+def _readable_status(status: dict[str, Any]) -> dict[str, str]:
+    """The trust panel as text; the script writes the same words when it takes over (static/prices/trust.js)."""
+    age_s, rate, lag_s, audit = (
+        status[name] for name in ("newest_trade_age_s", "trades_per_second", "lag_s", "last_audit")
+    )
+    return {
+        "level": status["level"],
+        "word": status["word"],
+        "sentence": status["sentence"],
+        "age": "none yet" if age_s is None else "now" if age_s < 1 else f"{_in_words(age_s)} ago",
+        "rate": "–" if rate is None else f"{rate:,.1f}",
+        "lag": "–" if lag_s is None else f"{lag_s:.2f} s",
+        "gaps": f"{status['open_gaps']:,}",
+        "missing": _missing_in_words(status),
+        "audit": _audit_in_words(audit) if audit else "never: run python manage.py audit_prices",
+    }
+
+
+def _missing_in_words(status: dict[str, Any]) -> str:
+    unavailable = status["unavailable_trades"]
+    return f"{status['missing_trades']:,}" + (f", and {unavailable:,} the exchange lacks" if unavailable else "")
+
+
+def _audit_in_words(audit: dict[str, Any]) -> str:
+    return f"{'proven' if audit['proven'] else 'NOT proven'}, {_in_words(audit['age_s'])} ago"
+
+
+def _in_words(seconds: float) -> str:
+    for unit, length_s in (("days", 2 * 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= length_s:
+            return f"{int(seconds // (86_400 if unit == 'days' else length_s))} {unit}"
+    return f"{int(seconds)} s"

@@ -9,10 +9,12 @@ from urllib.parse import quote
 import pytest
 from django.db import connections
 from django.db.backends.postgresql.base import DatabaseWrapper
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from prices import tape
+from prices import gaps, tape
+from prices.models import Audit
 from prices.tests.factories import trade
 
 pytestmark = pytest.mark.django_db
@@ -164,7 +166,9 @@ def test_the_latest_price_is_answered_without_a_script(client, morning):
 
 @pytest.mark.parametrize("query", ["?ask=latest&symbol=BTCUSDT", AT_SECOND, MINUTE_AGO])
 def test_the_link_in_an_answer_gives_that_answer(client, morning, query):
-    (link,) = [a["href"] for a in get(client, query).by_tag["a"] if "symbol=" in a["href"]]
+    (link,) = [
+        a["href"] for a in get(client, query).by_tag["a"] if a["href"].startswith(("/latest?", "/price", "/minm"))
+    ]
 
     assert client.get(link).status_code == 200
 
@@ -214,17 +218,42 @@ def test_a_page_without_errors_points_at_none(client, morning):
 def test_the_page_needs_nothing_from_elsewhere_and_nothing_inline(client, morning):
     response = client.get(f"/{AT_SECOND}")
 
-    assert response.headers["Content-Security-Policy"].startswith("default-src 'self';")
-    assert "http://" not in response.text
-    assert "https://" not in response.text
+    policy = response.headers["Content-Security-Policy"]
+    assert "default-src 'self'" in policy
+    assert "unsafe" not in policy
+    assert not re.search(r"<(?!a )[^>]*https?://", response.text)
     assert not re.search(r"<style|<script(?![^>]* src=)|style=|\son\w+=", response.text)
 
 
-def test_the_page_asks_the_database_at_most_four_times(client, morning, django_assert_num_queries):
-    with django_assert_num_queries(3):
+def test_the_page_asks_the_database_at_most_seven_times(client, morning, django_assert_num_queries):
+    with django_assert_num_queries(6):
         client.get("/")
-    with django_assert_num_queries(4):
+    with django_assert_num_queries(7):
         client.get(f"/{AT_SECOND}")
+
+
+def test_how_far_to_trust_the_prices_stands_on_the_page(client, morning):
+    gaps.record([gaps.Hole("BTCUSDT", 10, 20)])
+    Audit.objects.create(proven=True, against_exchange=False, symbols=2, trades=4)
+
+    page = get(client)
+
+    assert "Not now. No ingester runs" in page.text
+    assert "Open gaps 1 Missing ids 11 Last audit proven, 0 s ago" in page.text
+
+
+@pytest.mark.parametrize("asked", [*NAMES, "", "nonsense"])
+def test_the_question_that_was_asked_is_open(client, morning, asked):
+    (shown,) = [each["id"] for each in get(client, f"?ask={asked}").by_tag["details"] if "open" in each]
+
+    assert shown == (asked if asked in NAMES else "price-at-second")
+
+
+@pytest.mark.parametrize(("url", "shown"), [("ws://127.0.0.1:9443", True), ("wss://stream.binance.com:9443", False)])
+def test_made_up_prices_are_called_so(client, morning, settings, url, shown):
+    settings.BINANCE_WS_URL = url
+
+    assert ("Simulated exchange" in get(client).text) == shown
 
 
 @pytest.mark.parametrize("method", ["post", "put", "delete"])
@@ -232,7 +261,7 @@ def test_the_page_can_only_be_read(client, method):
     assert getattr(client, method)("/").status_code == 405
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@hypothesis_settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(name=st.sampled_from([*NAMES, "admin"]), symbol=st.binary(max_size=40), timestamp=st.binary(max_size=40))
 def test_nothing_a_reader_sends_makes_a_500(client, name, symbol, timestamp):
     assert client.get(f"/?ask={name}&symbol={quote(symbol)}&timestamp={quote(timestamp)}").status_code == 200

@@ -1,119 +1,136 @@
-// The latest prices, once a second while somebody looks. In: /latest. Out: each symbol's price, direction and age, and
-// one sentence that says how current all of it is. It recovers by itself from whatever went wrong.
-
-import { fill, makeRow } from "./rows.js";
+// What is new, as it comes. In: /stream, or once a second /latest and /status when the stream has no place or is cut
+// off. Out: calls of the handlers. A hidden tab lets its place go and asks for prices alone, now and then, for its title.
 
 const POLL_EVERY_MS = 1000;
-const TIMEOUT_MS = 5000;
-const DECIMALS = 8;
+const POLL_HIDDEN_EVERY_MS = 2000;
+const TIMEOUT_MS = 4000;
+// A stream says something each second: so long without a word, and it is dead.
+const SILENT_AFTER_MS = 3000;
+const STREAM_AGAIN_AFTER_MS = 10_000;
 
-export async function followPrices(section) {
-  const staleAfter = Number(section.dataset.staleAfterS) * 1000;
-  const clock = { ahead: 0 }; // the server's, in milliseconds: an age must not depend on how this machine's clock is set
-  for (;;) {
-    await tabIsVisible();
-    const { failure, prices } = await fetchPrices(section.dataset.api, clock);
-    if (prices) showPrices(section, prices);
-    const age = showAges(section, Date.now() + clock.ahead, staleAfter);
-    showState(section, failure ?? stateAt(age, staleAfter), age);
-    await new Promise((resume) => setTimeout(resume, POLL_EVERY_MS));
+const pause = (milliseconds) => new Promise((resume) => setTimeout(resume, milliseconds));
+
+export class Feed {
+  /** `urls`: latest, status, stream, candles. `handlers`: prices, movements, candles, status, came (how, or null). */
+  constructor(urls, handlers) {
+    this.urls = urls;
+    this.handlers = handlers;
+    this.chart = null;
+    this.source = null;
+    this.heardAt = -Infinity;
+    this.streamNotBefore = 0;
+    this.ahead = 0; // the server's clock, in milliseconds: an age must not depend on how this machine's is set
   }
-}
 
-async function tabIsVisible() {
-  while (document.hidden) {
-    await new Promise((resume) => document.addEventListener("visibilitychange", resume, { once: true }));
+  start() {
+    document.addEventListener("visibilitychange", () => this.visibilityChanged());
+    this.run();
   }
-}
 
-/** The prices, or the failure: "database" when the server said so, "offline" for everything else. */
-async function fetchPrices(url, clock) {
-  try {
-    const response = await fetch(url, {
-      headers: { Accept: "application/json" },
-      cache: "no-store",
-      signal: AbortSignal.timeout(TIMEOUT_MS),
+  /** Send this chart's newest candles too. */
+  watch(symbol, interval) {
+    this.chart = { symbol, interval };
+    if (this.source) this.openStream();
+  }
+
+  visibilityChanged() {
+    if (document.hidden) this.closeStream();
+    else this.streamNotBefore = 0;
+  }
+
+  /** For ever: open a stream when there is none and may be one, and ask while none speaks. */
+  async run() {
+    for (;;) {
+      if (document.hidden) {
+        await this.poll(["prices"]);
+        await this.pauseHidden();
+        continue;
+      }
+      if (!this.source && Date.now() >= this.streamNotBefore) this.openStream();
+      const began = Date.now();
+      while (this.source && Date.now() - Math.max(this.heardAt, began) < SILENT_AFTER_MS && !document.hidden) {
+        await pause(POLL_EVERY_MS / 4);
+      }
+      if (document.hidden || this.isStreaming()) continue;
+      this.handlers.came((await this.poll(["prices", "status", "candles"])) ? "polling" : null);
+      await pause(POLL_EVERY_MS);
+    }
+  }
+
+  isStreaming() {
+    return this.source !== null && Date.now() - this.heardAt < SILENT_AFTER_MS;
+  }
+
+  openStream() {
+    this.closeStream();
+    const query = this.chart ? `?candles=${this.chart.symbol}&interval=${this.chart.interval}` : "";
+    const source = new EventSource(this.urls.stream + query);
+    this.source = source;
+    for (const name of ["prices", "movements", "candles", "status"]) {
+      source.addEventListener(name, (event) => {
+        if (source !== this.source) return;
+        this.heardAt = Date.now();
+        this.setClock(Number(event.lastEventId));
+        this.handlers[name](JSON.parse(event.data));
+        this.handlers.came("stream");
+      });
+    }
+    source.addEventListener("error", () => {
+      // Cut off: the browser tries again by itself. Refused (no place, or a proxy's word): it does not.
+      if (source === this.source && source.readyState === EventSource.CLOSED) {
+        this.closeStream();
+        this.streamNotBefore = Date.now() + STREAM_AGAIN_AFTER_MS;
+      }
     });
-    if (!response.ok) return { failure: response.status === 503 ? "database" : "offline" };
-    const prices = await response.json();
-    clock.ahead = clockDifference(response.headers.get("Date"));
-    return { prices };
-  } catch {
-    return { failure: "offline" };
   }
-}
 
-/** 0 unless the clocks clearly differ: the header counts whole seconds. */
-function clockDifference(dateHeader) {
-  const difference = Date.parse(dateHeader) - Date.now();
-  return Math.abs(difference) > 2000 ? difference : 0;
-}
-
-function showPrices(section, prices) {
-  const list = section.querySelector(".prices");
-  if (!list) return location.reload(); // the page was made without the database, which is back
-  for (const price of prices) {
-    const card = list.querySelector(`[data-symbol="${price.symbol}"]`) ?? addCard(section, list, price);
-    showPrice(card, price);
+  closeStream() {
+    this.source?.close();
+    this.source = null;
+    this.heardAt = -Infinity;
   }
-}
 
-function addCard(section, list, price) {
-  const card = makeRow(section.querySelector("template"), price);
-  card.dataset.symbol = price.symbol;
-  list.append(card);
-  return card;
-}
-
-function showPrice(card, { price, timestamp }) {
-  const before = card.querySelector('[data-slot="price"]').textContent;
-  card.dataset.timestamp = timestamp;
-  fill(card, { price, timestamp });
-  if (before === price || !/\d/.test(before)) return;
-  const change = scaled(price) - scaled(before);
-  card.dataset.direction = change > 0n ? "up" : "down";
-  fill(card, { arrow: change > 0n ? "▲" : "▼", change: withSign(change) });
-}
-
-/** The price as a whole number of its smallest unit, so that no difference passes through a float. */
-function scaled(price) {
-  const [whole, fraction = ""] = price.split(".");
-  return BigInt(whole + fraction.padEnd(DECIMALS, "0"));
-}
-
-function withSign(change) {
-  const digits = String(change < 0n ? -change : change).padStart(DECIMALS + 1, "0");
-  const fraction = digits.slice(-DECIMALS).replace(/0+$/, "");
-  return `${change < 0n ? "−" : "+"}${digits.slice(0, -DECIMALS)}${fraction && `.${fraction}`}`;
-}
-
-/** Write each price's age on its card; return that of the newest, in milliseconds. */
-function showAges(section, now, staleAfter) {
-  let newest = Infinity;
-  for (const card of section.querySelectorAll(".price[data-timestamp]")) {
-    // Three decimals, as a date has in JavaScript: not every browser reads six.
-    const age = now - Date.parse(`${card.dataset.timestamp.slice(0, 23)}Z`);
-    card.classList.toggle("stale", age > staleAfter);
-    fill(card, { age: age < 1000 ? "now" : `${inWords(age)} ago` });
-    newest = Math.min(newest, age);
+  setClock(serverNow) {
+    const ahead = serverNow - Date.now();
+    this.ahead = Math.abs(ahead) > 2000 ? ahead : 0;
   }
-  return newest;
-}
 
-function stateAt(age, staleAfter) {
-  if (age === Infinity) return "empty";
-  return age > staleAfter ? "stale" : "live";
-}
+  now() {
+    return Date.now() + this.ahead;
+  }
 
-function showState(section, state, age) {
-  for (const sentence of section.querySelectorAll("[data-state]")) sentence.hidden = sentence.dataset.state !== state;
-  if (state === "stale") fill(section, { "quiet-for": inWords(age) });
-}
+  async pauseHidden() {
+    const shown = new Promise((resume) => document.addEventListener("visibilitychange", resume, { once: true }));
+    await Promise.race([pause(POLL_HIDDEN_EVERY_MS), shown]);
+  }
 
-function inWords(milliseconds) {
-  const seconds = Math.floor(milliseconds / 1000);
-  if (seconds < 60) return `${seconds} s`;
-  if (seconds < 3600) return `${Math.floor(seconds / 60)} min`;
-  if (seconds < 2 * 86400) return `${Math.floor(seconds / 3600)} h`;
-  return `${Math.floor(seconds / 86400)} days`;
+  /** Ask for these, side by side; true when the server answered. */
+  async poll(what) {
+    const answers = await Promise.all(what.map((name) => this.ask(name)));
+    return answers.some(Boolean);
+  }
+
+  async ask(name) {
+    const { symbol, interval } = this.chart ?? {};
+    const url = {
+      prices: this.urls.latest,
+      status: this.urls.status,
+      candles: symbol && `${this.urls.candles}?symbol=${symbol}&interval=${interval}&limit=2`,
+    }[name];
+    if (!url) return false;
+    try {
+      const response = await fetch(url, {
+        headers: { Accept: "application/json" },
+        cache: "no-store",
+        signal: AbortSignal.timeout(TIMEOUT_MS),
+      });
+      if (!response.ok) return response.status === 503; // the server lives; /status says what is wrong
+      const body = await response.json();
+      this.setClock(Date.parse(response.headers.get("Date")));
+      this.handlers[name](name === "candles" ? { symbol, interval, candles: body } : body);
+      return true;
+    } catch {
+      return false;
+    }
+  }
 }

@@ -1,7 +1,122 @@
-// The page's entry: live prices above, questions below. Without it the page still answers, through plain GET forms.
+// The page's entry: prices above, the chart, what it is worth, and questions. Without it the page still answers, through
+// plain GET forms.
 
-import { followPrices } from "./live.js";
+import { Chart } from "./chart.js";
+import { Feed } from "./live.js";
+import { milliseconds } from "./numbers.js";
+import { Cards } from "./prices.js";
 import { answerInPlace } from "./questions.js";
+import { inUtc, showLocalTime } from "./rows.js";
+import { Trust } from "./trust.js";
 
-followPrices(document.querySelector("#prices"));
-document.querySelectorAll(".question").forEach(answerInPlace);
+const TICK_MS = 250;
+const RELOAD_WITHOUT_PAGE_MS = 2000;
+const CHOICE = "chart"; // what was last looked at, in this browser
+
+const find = (selector) => document.querySelector(selector);
+const urls = document.body.dataset;
+
+if (find("#prices")) begin();
+else setInterval(reloadWhenBack, RELOAD_WITHOUT_PAGE_MS); // the page was made without the database
+
+async function reloadWhenBack() {
+  try {
+    if ((await fetch(urls.latest, { cache: "no-store" })).ok) location.reload();
+  } catch {
+    // not yet
+  }
+}
+
+function begin() {
+  const staleAfterMs = Number(urls.staleAfterS) * 1000;
+  const cards = new Cards(find("#prices"), urls.candles, staleAfterMs);
+  const trust = new Trust(find("#trust"), find(".state"), staleAfterMs);
+  const feed = new Feed(urls, {
+    prices: (prices) => cards.show(prices),
+    movements: (movements) => cards.showMovements(movements),
+    candles: (candles) => chart.update(candles),
+    status(status) {
+      trust.show(status);
+      if (status.database) chart.setGaps(status.open_gaps, status.unavailable_trades);
+    },
+    came(how) {
+      if (how !== null && trust.came === null) chart.reload(); // what was missed meanwhile
+      trust.setCame(how);
+    },
+  });
+  const chart = new Chart(find("#chart"), urls.candles, (symbol, interval) => feed.watch(symbol, interval));
+  const choose = chartChoice(chart, cards);
+  const mark = (kind, answer) => markAnswer(chart, choose, kind, answer);
+
+  document.querySelectorAll(".question").forEach((question) => answerInPlace(question, mark));
+  document.querySelectorAll(".time").forEach((time) => {
+    const iso = time.textContent.trim().replace(" UTC", "").replace(" ", "T");
+    if (/^\d{4}-/.test(iso)) showLocalTime(time, iso);
+  });
+  document.addEventListener("visibilitychange", () => document.hidden || chart.reload());
+  setInterval(() => trust.showAge(cards.showAges(feed.now())), TICK_MS);
+  feed.start();
+}
+
+/** The symbol and the interval: chosen above the chart or by a card, kept for the next visit. */
+function chartChoice(chart, cards) {
+  const symbols = find("#chart-symbol");
+  const intervals = [...document.querySelectorAll("[name=interval]")];
+  const interval = () => intervals.find((input) => input.checked).value;
+
+  function choose(symbol) {
+    if (![...symbols.options].some((option) => option.value === symbol)) symbols.add(new Option(symbol));
+    symbols.value = symbol;
+    cards.entitle(symbol);
+    keep({ symbol, interval: interval() });
+  }
+
+  function show(symbol) {
+    choose(symbol);
+    chart.show(symbol, interval());
+  }
+
+  const kept = recall();
+  const known = intervals.find((input) => input.value === kept.interval);
+  if (known) known.checked = true;
+  symbols.addEventListener("change", () => show(symbols.value));
+  for (const input of intervals) input.addEventListener("change", () => show(symbols.value));
+  find(".prices").addEventListener("click", (event) => {
+    const card = event.target.closest(".symbol-name") && event.target.closest(".price");
+    if (card) show(card.dataset.symbol);
+  });
+  show([...symbols.options].some(({ value }) => value === kept.symbol) ? kept.symbol : symbols.value);
+  return choose;
+}
+
+function markAnswer(chart, choose, kind, answer) {
+  const { symbol } = answer;
+  if (kind === "price-at-second" && answer.actual_timestamp) {
+    choose(symbol);
+    const text = `${answer.price} at ${inUtc(answer.actual_timestamp)}`;
+    const time = milliseconds(answer.actual_timestamp);
+    chart.showAnswer(symbol, time, { price: answer.price, text: `${symbol} ${text}`, position: "atPriceMiddle" });
+  } else if (kind === "minmax" && answer.high !== null) {
+    choose(symbol);
+    const text = `${symbol} from ${answer.low} to ${answer.high} in the minute ${inUtc(answer.minute)}`;
+    chart.showAnswer(symbol, milliseconds(answer.minute), { price: answer.high, text, position: "atPriceTop", label: "" });
+  } else {
+    chart.clearMark();
+  }
+}
+
+function keep(choice) {
+  try {
+    localStorage.setItem(CHOICE, JSON.stringify(choice));
+  } catch {
+    // a private window keeps nothing
+  }
+}
+
+function recall() {
+  try {
+    return JSON.parse(localStorage.getItem(CHOICE)) ?? {};
+  } catch {
+    return {};
+  }
+}

@@ -1,11 +1,13 @@
 // The three forms, answered in place. In: a form's fields. Out: the API's answer below it, or its errors beside the
-// fields they belong to; and an address that gives the same answer to whoever opens it.
+// fields they belong to; an address that gives the same answer to whoever opens it, the curl line, a mark on the chart.
 
 import { makeRow, parseExactly } from "./rows.js";
 
 const TIMEOUT_MS = 10_000;
+const COPIED_FOR_MS = 2000;
 
-export function answerInPlace(section) {
+/** `mark(kind, row)` shows an answer on the chart. */
+export function answerInPlace(section, mark) {
   const form = section.querySelector("form");
   let latestQuestion = 0;
   form.addEventListener("submit", async (event) => {
@@ -21,11 +23,14 @@ export function answerInPlace(section) {
     showErrors(form, status === 400 ? body : {});
     const answer = section.querySelector(".answer");
     if (status === 200) {
-      answer.replaceChildren(...answerRows(section, body, fields), linkTo(call));
+      answer.replaceChildren(...answerRows(section, body, fields), ...callLine(call));
+      mark(section.id, body);
     } else {
       answer.replaceChildren(...(body.detail ? [sentence(body.detail)] : []));
     }
   });
+  // The address was that of an answer: it is there already, and the script's own adds the mark and the curl line.
+  if (new URLSearchParams(location.search).get("ask") === section.id) form.requestSubmit();
 }
 
 function enteredFields(form) {
@@ -74,14 +79,30 @@ function showErrors(form, errors) {
   form.querySelector("[aria-invalid]")?.focus();
 }
 
-function linkTo(call) {
+/** The API's own address of the answer, and the line that asks for it elsewhere. */
+function callLine(call) {
+  const line = document.createElement("p");
+  line.className = "call";
   const link = document.createElement("a");
   link.href = call;
   link.textContent = call;
-  const paragraph = document.createElement("p");
-  paragraph.className = "call";
-  paragraph.append(link);
-  return paragraph;
+  const button = document.createElement("button");
+  button.type = "button";
+  button.className = "quiet";
+  button.textContent = "Copy as curl";
+  button.addEventListener("click", () => copy(`curl '${new URL(call, location.href)}'`, button));
+  line.append(link, " ", button);
+  return [line];
+}
+
+async function copy(text, button) {
+  try {
+    await navigator.clipboard.writeText(text);
+    button.textContent = "Copied";
+  } catch {
+    prompt("Copy this line:", text); // a page without TLS, from another machine, has no clipboard
+  }
+  setTimeout(() => (button.textContent = "Copy as curl"), COPIED_FOR_MS);
 }
 
 function sentence(text) {

@@ -1,6 +1,9 @@
 // Rows of an answer. In: the API's objects. Out: copies of the page's own <template>s, so that all words stand in HTML.
 
+import { inDigits, milliseconds } from "./numbers.js";
+
 const TIMES = new Set(["timestamp", "actual_timestamp", "minute"]);
+const PRICES = new Set(["price", "high", "low"]);
 
 /** Parse an answer of the API and keep every digit: JSON.parse would bend the numbers of /minmax into floats. */
 export function parseExactly(text) {
@@ -16,17 +19,27 @@ export function makeRow(template, row) {
 
 /** Write the row's values into the elements that name them in data-slot; data-none is what stands there without one. */
 export function fill(element, row) {
-  for (const [name, value] of Object.entries(readable(row))) {
+  for (const [name, value] of Object.entries(row)) {
     const slot = element.querySelector(`[data-slot="${name}"]`);
-    if (slot) slot.textContent = value ?? slot.dataset.none ?? "";
+    if (!slot) continue;
+    const text = readable(name, value, row.symbol) ?? slot.dataset.none ?? "";
+    if (slot.textContent !== text) slot.textContent = text;
+    if (TIMES.has(name)) showLocalTime(slot, value);
   }
 }
 
-function readable(row) {
-  return Object.fromEntries(
-    Object.entries(row).map(([name, value]) => [
-      name,
-      TIMES.has(name) && value ? `${value.replace("T", " ")} UTC` : value,
-    ]),
-  );
+/** The same time where the reader is, on hover. */
+export function showLocalTime(element, time) {
+  if (time) element.title = `${new Date(milliseconds(time)).toLocaleString()} where you are`;
+  else element.removeAttribute("title");
+}
+
+export function inUtc(time) {
+  return `${time.replace("T", " ")} UTC`;
+}
+
+function readable(name, value, symbol) {
+  if (TIMES.has(name) && value) return inUtc(value);
+  if (PRICES.has(name) && symbol) return inDigits(symbol, value);
+  return value;
 }

@@ -1,0 +1,78 @@
+// Pages of candles from /candles. In: where the chart stands. Out: candles by the beginning of their interval, in order,
+// with prices as text; what is kept has no hole between two pages.
+
+import { milliseconds } from "./numbers.js";
+
+const PAGE = 500;
+const TIMEOUT_MS = 10_000;
+const BESIDE = PAGE / 2;
+
+export const SECONDS = { "1m": 60, "3m": 180, "5m": 300, "15m": 900, "30m": 1800, "1h": 3600, "4h": 14400, "1d": 86400 };
+
+export class Candles {
+  constructor(url, symbol, interval) {
+    this.url = url;
+    this.symbol = symbol;
+    this.interval = interval;
+    this.rows = [];
+    this.reachesBeginning = false;
+    this.reachesNow = true;
+  }
+
+  /** The newest page; or that around `time` (milliseconds), from which on newer() goes towards now. */
+  async load(time = null) {
+    const length = SECONDS[this.interval] * 1000;
+    const end = time === null || time + BESIDE * length >= Date.now() ? null : time + BESIDE * length;
+    const rows = await this.ask(end === null ? {} : { end: iso(end) });
+    if (end !== null && rows.length === 0) return this.load();
+    this.rows = rows;
+    this.reachesBeginning = false;
+    this.reachesNow = end === null;
+  }
+
+  /** What is known now of the newest ones, and of those from the row `seen` on: some may have become complete. */
+  async reload(seen = 0) {
+    if (!this.rows.length) return this.load();
+    const start = this.rows[Math.max(0, Math.min(seen, this.rows.length - 1))].start;
+    const [newest, looked] = await Promise.all([this.reachesNow ? this.ask({}) : [], this.ask({ start })]);
+    if (newest.length && newest[0].start > this.rows.at(-1).start) {
+      this.rows = newest; // so much was missed that there may be others between
+      this.reachesBeginning = false;
+    }
+    for (const row of [...looked, ...newest]) this.put(row);
+  }
+
+  async older() {
+    const rows = this.rows.length ? await this.ask({ end: this.rows[0].start }) : [];
+    this.reachesBeginning = rows.length === 0;
+    this.rows = [...rows, ...this.rows];
+  }
+
+  async newer() {
+    const rows = await this.ask({ start: iso(milliseconds(this.rows.at(-1).start) + SECONDS[this.interval] * 1000) });
+    this.reachesNow = rows.length === 0;
+    for (const row of rows) this.put(row);
+  }
+
+  /** Insert or replace one; one that lies before what is kept is left to older(). */
+  put(row) {
+    let index = this.rows.length;
+    while (index > 0 && this.rows[index - 1].start > row.start) index -= 1;
+    if (this.rows[index - 1]?.start === row.start) this.rows[index - 1] = row;
+    else if (index > 0 || this.rows.length === 0) this.rows.splice(index, 0, row);
+  }
+
+  async ask(parameters) {
+    const query = new URLSearchParams({ symbol: this.symbol, interval: this.interval, limit: PAGE, ...parameters });
+    const response = await fetch(`${this.url}?${query}`, {
+      headers: { Accept: "application/json" },
+      signal: AbortSignal.timeout(TIMEOUT_MS),
+    });
+    if (!response.ok) throw new Error(response.status === 503 ? "The database is out of reach." : "No candles came.");
+    return response.json();
+  }
+}
+
+function iso(time) {
+  return new Date(time).toISOString().slice(0, 16);
+}

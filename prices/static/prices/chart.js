@@ -1,0 +1,347 @@
+// The chart: what is shown of a symbol's candles, and how one gets around in it. In: pages of candles, the newest as they
+// are pushed, an answer to mark. Out: TradingView's Lightweight Charts, its legend in words. Only here do prices become
+// floats, for pixels; every number that is read stands as text.
+// https://tradingview.github.io/lightweight-charts/
+
+import { Candles, SECONDS } from "./candles.js";
+import { digits, inDigits, learnDigits, milliseconds } from "./numbers.js";
+import { fill, inUtc, showLocalTime } from "./rows.js";
+
+const { createChart, createSeriesMarkers, CandlestickSeries, HistogramSeries } = window.LightweightCharts ?? {};
+
+const LOAD_WITHIN = 30; // candles from the edge
+const SHOWN_AT_FIRST = 120;
+const KEYS = { ArrowLeft: -1, ArrowRight: 1, PageUp: -20, PageDown: 20, Home: -Infinity, End: Infinity };
+const ZOOM = { "+": 0.7, "=": 0.7, "-": 1.4 };
+
+export class Chart {
+  /** `watch(symbol, interval)` asks for its newest candles to be pushed. */
+  constructor(section, candlesUrl, watch) {
+    this.section = section;
+    this.url = candlesUrl;
+    this.watch = watch;
+    this.canvas = section.querySelector("#chart-canvas");
+    this.legend = section.querySelector("#chart-legend");
+    this.note = section.querySelector("#chart-note");
+    this.nowButton = section.querySelector("#chart-now");
+    this.candles = null;
+    this.mark = null;
+    this.gaps = { open: 0, unavailable: 0 };
+    this.cursor = null; // the index of the candle that the keyboard stands on
+    this.hovered = null; // of the one that the legend tells of; null: of the newest
+    this.loading = false; // older or newer ones
+    this.reloading = null; // the candles that are
+    this.draw();
+    this.listen();
+  }
+
+  draw() {
+    this.chart = createChart(this.canvas, {
+      autoSize: true,
+      layout: { attributionLogo: false, background: { color: "transparent" } },
+      timeScale: { timeVisible: true, secondsVisible: false, rightOffset: 4 },
+      rightPriceScale: { scaleMargins: { top: 0.08, bottom: 0.24 } },
+      crosshair: { mode: 0 },
+    });
+    this.prices = this.chart.addSeries(CandlestickSeries, {});
+    this.volumes = this.chart.addSeries(HistogramSeries, {
+      priceScaleId: "volume",
+      priceFormat: { type: "volume" },
+      lastValueVisible: false,
+      priceLineVisible: false,
+    });
+    this.chart.priceScale("volume").applyOptions({ scaleMargins: { top: 0.82, bottom: 0 } });
+    this.markers = createSeriesMarkers(this.prices, []);
+    this.paint();
+  }
+
+  listen() {
+    this.chart.subscribeCrosshairMove(({ time, sourceEvent }) => {
+      if (this.cursor !== null && !sourceEvent) return; // the chart's own doing; the keyboard's candle stays
+      this.cursor = null;
+      this.showLegend(time === undefined ? null : this.indexAt(time));
+    });
+    this.chart.timeScale().subscribeVisibleLogicalRangeChange((range) => range && this.loadMore(range));
+    this.canvas.addEventListener("keydown", (event) => this.press(event));
+    this.canvas.addEventListener("focus", () => this.legend.setAttribute("aria-live", "polite"));
+    this.canvas.addEventListener("blur", () => {
+      this.legend.setAttribute("aria-live", "off");
+      this.cursor = null;
+      this.chart.clearCrosshairPosition();
+    });
+    this.nowButton.addEventListener("click", () => this.show(this.candles.symbol, this.candles.interval));
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.paint());
+  }
+
+  /** The colours of the page, light or dark. */
+  paint() {
+    const style = getComputedStyle(document.documentElement);
+    const colour = (name) => style.getPropertyValue(name).trim();
+    const names = ["up", "down", "muted", "line", "volume", "marker"];
+    this.colours = Object.fromEntries(names.map((name) => [name, colour(`--${name}`)]));
+    const { up, down, muted, line, volume } = this.colours;
+    this.chart.applyOptions({
+      layout: { textColor: muted, fontSize: 0.75 * parseFloat(style.fontSize) },
+      grid: { vertLines: { color: line }, horzLines: { color: line } },
+      rightPriceScale: { borderColor: line },
+      timeScale: { borderColor: line },
+    });
+    this.prices.applyOptions({
+      upColor: up,
+      downColor: down,
+      borderUpColor: up,
+      borderDownColor: down,
+      wickUpColor: up,
+      wickDownColor: down,
+    });
+    this.volumes.applyOptions({ color: volume });
+    if (this.candles) this.setData();
+  }
+
+  /** Show a symbol from now back; or, with `time` (milliseconds), around then. */
+  async show(symbol, interval, time = null) {
+    const candles = new Candles(this.url, symbol, interval);
+    this.candles = candles;
+    this.cursor = null;
+    this.mark = null;
+    this.section.ariaBusy = "true";
+    this.watch(symbol, interval);
+    await this.try(candles, async () => {
+      await candles.load(time);
+      if (candles !== this.candles) return; // another was chosen meanwhile
+      this.setData();
+      if (time === null) this.lookAt(candles.rows.length - 1);
+    });
+    if (candles === this.candles) this.section.ariaBusy = null;
+  }
+
+  async try(candles, work) {
+    try {
+      await work();
+      if (candles !== this.candles) return;
+      this.say(candles.rows.length ? (this.mark?.note ?? "") : "No trade of this symbol is stored yet.");
+    } catch (error) {
+      if (candles === this.candles) this.say(`${error.message} The chart goes on by itself.`);
+    }
+  }
+
+  say(text) {
+    if (this.note.textContent !== text) this.note.textContent = text;
+  }
+
+  /** Mark an answer: a price (or none) at a time, on the candle that holds it. */
+  async showAnswer(symbol, time, { price, text, position, label = price }) {
+    const { interval } = this.candles;
+    if (symbol !== this.candles.symbol || this.indexAt(this.startOf(time)) === -1) await this.show(symbol, interval, time);
+    const index = this.indexAt(this.startOf(time));
+    if (index === -1) return this.clearMark();
+    this.mark = { time: seconds(this.candles.rows[index]), price: Number(price), text: label, position, note: `Marked: ${text}` };
+    this.drawMark();
+    this.lookAt(index + SHOWN_AT_FIRST / 3, { onlyIfHidden: index });
+    this.say(this.mark.note);
+  }
+
+  clearMark() {
+    this.mark = null;
+    this.drawMark();
+    this.say("");
+  }
+
+  drawMark() {
+    const { marker } = this.colours;
+    const { time, price, text, position } = this.mark ?? {};
+    this.markers.setMarkers(this.mark ? [{ time, price, text, position, color: marker, shape: "circle", size: 1.5 }] : []);
+  }
+
+  /** The beginning of the interval that holds `time` (milliseconds), in seconds as the chart counts. */
+  startOf(time) {
+    const length = SECONDS[this.candles.interval];
+    return Math.floor(time / 1000 / length) * length;
+  }
+
+  /** Candles as they are pushed. */
+  update({ symbol, interval, candles: rows }) {
+    const { candles } = this;
+    if (!candles || symbol !== candles.symbol || interval !== candles.interval || !candles.reachesNow) return;
+    if (!rows.length || this.section.ariaBusy === "true") return;
+    const wasEmpty = candles.rows.length === 0;
+    const before = candles.rows.at(-1)?.start;
+    if (before && rows.length > 1 && rows[0].start > before) return this.reload(); // some were missed
+    for (const row of rows) candles.put(row);
+    if (wasEmpty || rows.length > 2) return this.setData();
+    const isWider = this.learn(rows);
+    if (isWider) this.setPrecision();
+    for (const row of rows) {
+      if (before && row.start < before) continue; // the chart takes no update of the past; setData does
+      this.prices.update(this.bar(row));
+      this.volumes.update(volume(row));
+    }
+    const turned = rows.length > 1 && rows[0].start < before && rows[0].complete !== this.shownComplete;
+    if (turned || before !== candles.rows.at(-1).start) this.setData();
+    this.describe();
+    this.showLegend(this.cursor ?? this.hovered);
+  }
+
+  /** How many gaps are open: when there are fewer, candles may have become whole. */
+  setGaps(open, unavailable) {
+    const changed = open !== this.gaps.open || unavailable !== this.gaps.unavailable;
+    this.gaps = { open, unavailable };
+    if (changed && this.candles) this.reload();
+  }
+
+  async reload() {
+    const { candles } = this;
+    if (!candles || candles === this.reloading) return;
+    this.reloading = candles;
+    await this.try(candles, async () => {
+      await candles.reload(Math.floor(this.chart.timeScale().getVisibleLogicalRange()?.from ?? 0));
+      if (candles === this.candles) this.setData();
+    });
+    if (this.reloading === candles) this.reloading = null;
+  }
+
+  setData() {
+    const { rows } = this.candles;
+    this.learn(rows);
+    this.setPrecision();
+    this.prices.setData(rows.map((row) => this.bar(row)));
+    this.volumes.setData(rows.map(volume));
+    this.shownComplete = rows.at(-2)?.complete;
+    this.nowButton.hidden = this.candles.reachesNow;
+    this.drawMark();
+    this.describe();
+    if (this.cursor === null) this.showLegend(null);
+    else this.showCursor();
+  }
+
+  /** For whoever can't see the pixels: how many, from when to when. */
+  describe() {
+    const { rows } = this.candles;
+    this.canvas.dataset.candles = rows.length;
+    this.canvas.dataset.first = rows[0]?.start ?? "";
+    this.canvas.dataset.last = rows.at(-1)?.start ?? "";
+  }
+
+  learn(rows) {
+    const { symbol } = this.candles;
+    return rows.flatMap(({ high, low }) => [high, low]).map((price) => learnDigits(symbol, price)).some(Boolean);
+  }
+
+  setPrecision() {
+    const precision = digits(this.candles.symbol);
+    this.prices.applyOptions({ priceFormat: { type: "price", precision, minMove: 10 ** -precision } });
+  }
+
+  /** One that is not complete is hollow and grey. */
+  bar(row) {
+    const { open, high, low, close, complete } = row;
+    const bar = { time: seconds(row), open: +open, high: +high, low: +low, close: +close };
+    if (complete) return bar;
+    const { muted } = this.colours;
+    return { ...bar, color: "transparent", borderColor: muted, wickColor: muted };
+  }
+
+  indexAt(time) {
+    return this.candles.rows.findIndex((row) => seconds(row) === time);
+  }
+
+  /** The candle's numbers in words; without an index the newest one's. */
+  showLegend(index) {
+    const { rows, symbol, interval } = this.candles;
+    this.hovered = index === -1 ? null : index;
+    const row = rows[this.hovered ?? rows.length - 1];
+    const start = this.legend.querySelector('[data-slot="start"]');
+    const incomplete = this.legend.querySelector('[data-slot="incomplete"]');
+    if (!row) {
+      start.textContent = "\u00a0";
+      fill(this.legend, { values: "" });
+      incomplete.hidden = true;
+      return;
+    }
+    const [open, high, low, close] = [row.open, row.high, row.low, row.close].map((price) => inDigits(symbol, price));
+    const count = row.trade_count.toLocaleString("en-US");
+    const text = `${inUtc(row.start)}, ${interval}`;
+    if (start.textContent !== text) start.textContent = text;
+    showLocalTime(start, row.start);
+    fill(this.legend, { values: `Open ${open} High ${high} Low ${low} Close ${close} Volume ${row.volume} Trades ${count}` });
+    const reason = row.complete ? "" : `Not complete: ${this.reason(row)}`;
+    if (incomplete.textContent !== reason) incomplete.textContent = reason;
+    incomplete.hidden = row.complete;
+  }
+
+  reason(row) {
+    const { rows, reachesNow, reachesBeginning, interval } = this.candles;
+    const over = (seconds(row) + SECONDS[interval]) * 1000 <= Date.now();
+    if (reachesNow && row === rows.at(-1)) return over ? "no later trade has shown yet that it is." : "it is still growing.";
+    if (row === rows[0] && (reachesBeginning || rows.length < 500)) return "the tape begins in it.";
+    if (this.gaps.open) return "trades of it are missing, and being fetched.";
+    if (this.gaps.unavailable) return "it lacks trades that the exchange itself no longer has.";
+    return "its trades or its neighbours' are not all here yet.";
+  }
+
+  /** Look at what stands at the right edge; or leave the view as it is when `onlyIfHidden` is in it. */
+  lookAt(right, { onlyIfHidden = null } = {}) {
+    const scale = this.chart.timeScale();
+    const seen = scale.getVisibleLogicalRange();
+    if (onlyIfHidden !== null && seen && seen.from < onlyIfHidden && onlyIfHidden < seen.to) return;
+    const shown = Math.min(SHOWN_AT_FIRST, Math.max(30, this.canvas.clientWidth / 8));
+    scale.setVisibleLogicalRange({ from: right - shown, to: right + 4 });
+  }
+
+  async loadMore({ from, to }) {
+    const { candles } = this;
+    if (this.loading || !candles?.rows.length || this.section.ariaBusy === "true") return;
+    const older = from < LOAD_WITHIN && !candles.reachesBeginning;
+    const newer = to > candles.rows.length - LOAD_WITHIN && !candles.reachesNow;
+    if (!older && !newer) return;
+    this.loading = true;
+    const count = candles.rows.length;
+    await this.try(candles, async () => {
+      if (older) await candles.older();
+      else await candles.newer();
+      if (candles !== this.candles) return;
+      const range = this.chart.timeScale().getVisibleLogicalRange();
+      const added = older ? candles.rows.length - count : 0;
+      if (this.cursor !== null) this.cursor += added;
+      this.setData();
+      if (range) this.chart.timeScale().setVisibleLogicalRange({ from: range.from + added, to: range.to + added });
+    });
+    this.loading = false;
+  }
+
+  press(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey || !this.candles?.rows.length) return;
+    if (event.key in KEYS) this.step(KEYS[event.key]);
+    else if (event.key in ZOOM) this.zoom(ZOOM[event.key]);
+    else return;
+    event.preventDefault();
+  }
+
+  step(by) {
+    const { rows } = this.candles;
+    const last = rows.length - 1;
+    this.cursor = Math.max(0, Math.min(last, (this.cursor ?? last + (by < 0 ? 1 : 0)) + by));
+    this.lookAt(this.cursor + 10, { onlyIfHidden: this.cursor });
+    this.showCursor();
+  }
+
+  showCursor() {
+    const row = this.candles.rows[this.cursor];
+    this.chart.setCrosshairPosition(Number(row.close), seconds(row), this.prices);
+    this.showLegend(this.cursor);
+  }
+
+  zoom(factor) {
+    const scale = this.chart.timeScale();
+    const { from, to } = scale.getVisibleLogicalRange();
+    scale.setVisibleLogicalRange({ from: to - Math.max(10, (to - from) * factor), to });
+  }
+}
+
+function seconds({ start }) {
+  return milliseconds(start) / 1000;
+}
+
+function volume(row) {
+  return { time: seconds(row), value: Number(row.volume) };
+}

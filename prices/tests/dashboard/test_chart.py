@@ -1,0 +1,145 @@
+"""The chart: its numbers are the tape's, it moves, one gets around in it, and an incomplete candle says why."""
+
+import re
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from playwright.sync_api import expect
+
+from prices import gaps, tape
+from prices.models import Gap
+from prices.tests.dashboard.looking import legend, press_on_the_chart, sees, shows_candles, state, trust
+from prices.tests.factories import trade
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+MINUTE = timedelta(minutes=1)
+
+
+def this_minute():
+    return datetime.now(UTC).replace(second=0, microsecond=0)
+
+
+@pytest.fixture
+def hours(symbols):
+    """A trade a minute for 1,200 minutes up to this one; its price tells which minute it is from."""
+    now = this_minute()
+    tape.store([trade(1200 - age, f"{60000 + age}.5", at=now - age * MINUTE) for age in range(1200)])
+    tape.store([trade(1, "2611.82", symbol="ETHUSDT", at=now - 5 * MINUTE)])
+    return now
+
+
+def test_the_newest_candle_is_told_in_words_and_moves(visit, hours):
+    page = visit()
+    shows_candles(page, 500)
+    sees(legend(page), f"{hours:%Y-%m-%d %H:%M} UTC, 1m", "Open 60000.5 High 60000.5 Low 60000.5 Close 60000.5")
+    sees(legend(page), "Volume 0.5 Trades 1", "Not complete")
+    expect(state(page, "live")).to_be_visible()
+
+    tape.store([trade(1201, "60007.25", at=hours + timedelta(seconds=30))])
+    sees(legend(page), "Open 60000.50 High 60007.25 Low 60000.50 Close 60007.25 Volume 1 Trades 2")
+
+    tape.store([trade(1202, "60001", at=hours + MINUTE)])
+    shows_candles(page, 501)
+    sees(legend(page), f"{hours + MINUTE:%Y-%m-%d %H:%M} UTC", "Close 60001.00")
+
+
+def test_the_crosshair_tells_the_candle_under_it(visit, hours):
+    page = visit(viewport={"width": 1200, "height": 900})
+    shows_candles(page, 500)
+    box = page.locator("#chart-canvas").bounding_box()
+
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 3)
+    words = re.compile(rf"(?!{hours:%Y-%m-%d %H:%M})\d{{4}}-\d\d-\d\d \d\d:\d\d UTC, 1m\s+Open 600\d\d\.5 High")
+    expect(legend(page)).to_have_text(words)
+    sees(legend(page).locator("[data-slot=incomplete]"), "")
+
+    page.mouse.move(0, 0)
+    sees(legend(page), f"{hours:%Y-%m-%d %H:%M} UTC")
+
+
+def test_arrow_keys_go_from_candle_to_candle(visit, hours):
+    page = visit()
+    shows_candles(page, 500)
+
+    press_on_the_chart(page, "ArrowLeft", "ArrowLeft", "ArrowLeft")
+    sees(legend(page), f"{hours - 2 * MINUTE:%Y-%m-%d %H:%M} UTC", "Close 60002.5")
+    expect(legend(page)).to_have_attribute("aria-live", "polite")
+    press_on_the_chart(page, "ArrowRight", "+", "-")
+    sees(legend(page), f"{hours - MINUTE:%Y-%m-%d %H:%M} UTC", "Close 60001.5")
+
+
+def test_scrolling_back_loads_older_candles_up_to_the_first(visit, hours):
+    page = visit()
+    shows_candles(page, 500)
+
+    press_on_the_chart(page, "Home")
+    shows_candles(page, 1000)
+    press_on_the_chart(page, "Home")
+    shows_candles(page, 1200)
+    press_on_the_chart(page, "Home")
+
+    sees(legend(page), f"{hours - 1199 * MINUTE:%Y-%m-%d %H:%M} UTC", "Close 61199.5")
+    sees(legend(page), "Not complete: the tape begins in it.")
+
+
+def test_symbol_and_interval_are_switched_and_remembered(visit, hours):
+    page = visit()
+    shows_candles(page, 500)
+
+    page.get_by_text("1h", exact=True).click()
+    sees(legend(page), f"{hours:%Y-%m-%d %H}:00 UTC, 1h", "Close 60000.5")
+    page.locator("#chart-symbol").select_option("ETHUSDT")
+    sees(legend(page), "UTC, 1h", "Close 2611.82")
+    expect(page).to_have_title(re.compile(r"2611\.82.* ETHUSDT"))
+    page.get_by_role("button", name="BTCUSDT").click()
+    sees(legend(page), "Close 60000.5")
+    expect(page.locator("#chart-symbol")).to_have_value("BTCUSDT")
+    page.get_by_role("button", name="ETHUSDT").click()
+    sees(legend(page), "Close 2611.82")
+
+    page.reload()
+
+    sees(legend(page), "UTC, 1h", "Close 2611.82")
+    expect(page.locator("#chart-symbol")).to_have_value("ETHUSDT")
+
+
+@pytest.mark.parametrize("interval", ["3m", "5m", "15m", "30m", "4h", "1d"])
+def test_every_interval_is_drawn(visit, hours, interval):
+    page = visit()
+    shows_candles(page, 500)
+
+    page.get_by_text(interval, exact=True).click()
+
+    sees(legend(page), f"UTC, {interval}", "Close 60000.5")
+
+
+def test_a_gap_is_shown_and_healed_and_shown_as_healed(visit, hours):
+    lost = hours + timedelta(seconds=20)
+    tape.store([trade(1203, "60003", at=hours + MINUTE), trade(1204, "60004", at=hours + 2 * MINUTE)])
+    gaps.record([gaps.Hole("BTCUSDT", 1201, 1202)])
+    page = visit()
+    expect(trust(page, "gaps")).to_have_text("1")
+    expect(trust(page, "missing")).to_have_text("2")
+    sees(page.locator("#trust"), "No ingester runs")
+    press_on_the_chart(page, "ArrowLeft", "ArrowLeft", "ArrowLeft")
+    sees(legend(page), f"{hours:%Y-%m-%d %H:%M} UTC", "Not complete: trades of it are missing, and being fetched.")
+
+    tape.store([trade(1201, "60001", at=lost), trade(1202, "60002", at=lost)])
+    Gap.objects.update(closed_at=datetime.now(UTC), outcome=Gap.Outcome.HEALED)
+
+    expect(trust(page, "gaps")).to_have_text("0")
+    expect(trust(page, "missing")).to_have_text("0")
+    sees(legend(page), f"{hours:%Y-%m-%d %H:%M} UTC", "Close 60002.0 Volume 1.5 Trades 3")
+    expect(legend(page).locator("[data-slot=incomplete]")).to_be_hidden()
+
+
+def test_the_first_candle_of_all_appears_by_itself(visit, symbols):
+    page = visit()
+    sees(page.locator("#chart-note"), "No trade of this symbol is stored yet.")
+    expect(state(page, "empty")).to_be_visible()
+
+    tape.store([trade(1, "61930", at=this_minute())])
+
+    sees(legend(page), "Close 61930")
+    shows_candles(page, 1)
