@@ -27,6 +27,9 @@ logger = logging.getLogger(__name__)
 
 PUSH_INTERVAL_S = 0.15
 SECOND_S = 1.0
+# All viewers' threads at once would hold up whoever asks a question in that moment: they are woken in groups.
+WOKEN_AT_A_TIME = 8
+BETWEEN_GROUPS_S = 0.002
 # So long may a question to the database take before viewers are told that it does not answer.
 SILENT_AFTER_S = 3.0
 
@@ -35,13 +38,19 @@ _GONE = orjson.dumps(DATABASE_GONE)
 
 @dataclass(frozen=True)
 class State:
-    """All that is pushed, as JSON. `version` grows with each reading."""
+    """All that is pushed, as JSON. `version` grows with each reading, `time_ms` is when it was (since 1970).
+
+    `blocks` is the viewers' own: what was written of this state, so that it is put together once for all who lack the
+    same.
+    """
 
     version: int = 0
+    time_ms: int = 0
     prices: dict[str, bytes] = field(default_factory=dict)
     movements: dict[str, bytes] = field(default_factory=dict)
     charts: dict[Chart, bytes] = field(default_factory=dict)
     status: bytes = b""
+    blocks: dict[object, bytes] = field(default_factory=dict, init=False)
 
 
 class Hub:
@@ -156,9 +165,12 @@ class Hub:
                 continue
 
     def _publish(self, state: State) -> None:
-        with self._changed:
-            self._state = replace(state, version=self._state.version + 1)
-            self._changed.notify_all()
+        self._state = replace(state, version=self._state.version + 1, time_ms=time.time_ns() // 1_000_000)
+        for group in range(0, self._viewers, WOKEN_AT_A_TIME):
+            if group:
+                time.sleep(BETWEEN_GROUPS_S)
+            with self._changed:
+                self._changed.notify(WOKEN_AT_A_TIME)
 
 
 hub = Hub()

@@ -1,13 +1,12 @@
 """One viewer's connection. In: the hub's states. Out: server-sent events, until the viewer leaves.
 
-Only what changed since the last event is written. Each event's id is the time of writing: a browser that was cut off
-sends the last one back, and gets the candles from then on before anything else.
+Only what changed since the last event is written. An event's id is the time at which it was read: a browser that was
+cut off sends the last one back, and gets the candles from then on before anything else.
 https://html.spec.whatwg.org/multipage/server-sent-events.html
 """
 
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator, Mapping
 
 from prices.live.hub import Hub, State
 from prices.live.reading import Chart
@@ -21,7 +20,7 @@ WAIT_S = 1.0
 
 def events(
     hub: Hub,
-    symbols: Collection[str] | None,
+    symbols: frozenset[str] | None,
     chart: Chart | None,
     read_missed: Callable[[], bytes | None],
     clock: Callable[[], float] = time.monotonic,
@@ -29,38 +28,35 @@ def events(
     """Yield blocks of events; `symbols` None means all. What `read_missed` has goes first."""
     yield RETRY
     if missed := read_missed():
-        yield _event(b"candles", missed, _event_id())
+        yield _event(b"candles", missed, time.time_ns() // 1_000_000)
     sent, written_at = State(), clock()
     while True:
         state = hub.wait_for_news(sent.version, WAIT_S)
-        block = b"".join(_differences(sent, state, symbols, chart))
+        lacked = (sent.version, sent.status, symbols, chart)
+        if (block := state.blocks.get(lacked)) is None:
+            block = state.blocks[lacked] = b"".join(_differences(sent, state, symbols, chart))
         sent = state
         if block or clock() - written_at >= KEEP_ALIVE_S:
             yield block or KEEP_ALIVE
             written_at = clock()
 
 
-def _differences(before: State, now: State, symbols: Collection[str] | None, chart: Chart | None) -> Iterator[bytes]:
-    event_id = _event_id()
+def _differences(before: State, now: State, symbols: frozenset[str] | None, chart: Chart | None) -> Iterator[bytes]:
     for name, old, new in (
         (b"prices", before.prices, now.prices),
         (b"movements", before.movements, now.movements),
     ):
         if changed := _changed(old, new, symbols):
-            yield _event(name, b"[" + b",".join(changed) + b"]", event_id)
+            yield _event(name, b"[" + b",".join(changed) + b"]", now.time_ms)
     if chart and (candles := now.charts.get(chart)) and candles != before.charts.get(chart):
-        yield _event(b"candles", candles, event_id)
+        yield _event(b"candles", candles, now.time_ms)
     if now.status and now.status != before.status:
-        yield _event(b"status", now.status, event_id)
+        yield _event(b"status", now.status, now.time_ms)
 
 
-def _changed(old: Mapping[str, bytes], new: Mapping[str, bytes], symbols: Collection[str] | None) -> list[bytes]:
+def _changed(old: Mapping[str, bytes], new: Mapping[str, bytes], symbols: frozenset[str] | None) -> list[bytes]:
     return [row for symbol, row in new.items() if row != old.get(symbol) and (symbols is None or symbol in symbols)]
 
 
-def _event(name: bytes, data: bytes, event_id: bytes) -> bytes:
-    return b"id: %b\nevent: %b\ndata: %b\n\n" % (event_id, name, data)
-
-
-def _event_id() -> bytes:
-    return str(int(datetime.now(UTC).timestamp() * 1000)).encode()
+def _event(name: bytes, data: bytes, time_ms: int) -> bytes:
+    return b"id: %d\nevent: %b\ndata: %b\n\n" % (time_ms, name, data)
