@@ -20,7 +20,7 @@ from machine import describe_machine, describe_versions
 from plots import PLOTS, draw
 from results import Figure, Result
 
-SCRIPTS = ("ingest", "latency", "queries", "throughput", "steady", "heal")
+SCRIPTS = ("ingest", "latency", "queries", "throughput", "steady", "heal", "live")
 REPORT = PROJECT / "docs" / "benchmarks.md"
 NOTES = PROJECT / "benchmarks" / "notes.md"
 MARKS = {True: "met", False: "NOT MET", None: ""}

@@ -21,6 +21,13 @@ TRANSFERRED = """
 """
 
 
+NOTE_SHIFTS = """
+    window.shifted = 0;
+    new PerformanceObserver(list => list.getEntries().forEach(entry => window.shifted += entry.value))
+        .observe({ type: "layout-shift", buffered: true });
+"""
+
+
 def violations(page):
     """The serious ones that axe-core finds."""
     results = Axe().run(page).response["violations"]
@@ -71,6 +78,28 @@ def test_the_chart_follows_the_systems_colours(visit, market):
     page.emulate_media(color_scheme="dark")
 
     page.wait_for_function(f"before => {pixels} !== before", arg=light)
+
+
+@pytest.mark.parametrize("width", [360, 1440])
+def test_nothing_jumps_while_it_loads(visit, market, width):
+    page = visit(prepare=lambda page: page.add_init_script(NOTE_SHIFTS), viewport={"width": width, "height": 900})
+    expect(state(page, "live")).to_be_visible()
+    sees(legend(page), "Close 61928.31")
+    expect(page.locator("[data-window=minute] [data-slot=change]").first).not_to_have_text("–")
+
+    assert page.evaluate("shifted") < 0.01  # of the window
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("/docs", "/price-at-second"),
+        ("/candles?symbol=BTCUSDT", "61928.31"),
+        ("/admin/login/", "Binance price tracker"),
+    ],
+)
+def test_the_other_pages_work_under_their_policy(visit, market, path, words):
+    sees(visit(path).locator("body"), words)
 
 
 def test_without_a_database_nobody_is_shut_out_either(visit, market, own_web_server, expected_failures):
