@@ -198,24 +198,31 @@ def endure(result: Result, port: int, seconds: float) -> None:
     worker = web_worker(port)
     with watching(port, CROWD, SETTLE_S + seconds) as crowd:
         time.sleep(SETTLE_S)
-        before_mb = resident_mb(worker)
+        before_mb, stored_before = resident_mb(worker), stored_trades()
         with tqdm(total=round(seconds), desc=f"{CROWD} viewers", unit=" s") as bar:
             began_at = time.monotonic()
             while crowd.poll() is None and bar.n < seconds - 1:
                 time.sleep(1)
                 bar.update(round(time.monotonic() - began_at) - bar.n)
                 bar.set_postfix_str(f"{resident_mb(worker):.1f} MB")
-        after_mb = resident_mb(worker)
+        after_mb, stored = resident_mb(worker), stored_trades() - stored_before
         assert crowd.stdout is not None
         told = crowd.stdout.read().strip()
     if crowd.returncode != 0:
         raise SystemExit("a viewer was cut off")
     heard = json.loads(told.splitlines()[-1])
     silence_s, grown_mb = heard["longest_silence_s"], after_mb - before_mb
+    result.add("trades stored", f"{stored / seconds:,.0f} a second")
     result.add("events", f"{heard['events'] / (SETTLE_S + seconds) / CROWD:.1f} a second and viewer")
     result.add("longest silence of any viewer", f"{silence_s:.2f} s", f"below {SILENCE_S:g}", silence_s < SILENCE_S)
     result.add("memory of the web process", f"{after_mb:.1f} MB")
     result.add("grown by", f"{grown_mb:.1f} MB", f"below {GROWTH_MB:g}", grown_mb < GROWTH_MB)
+
+
+def stored_trades() -> int:
+    from prices.models import Candle  # noqa: PLC0415
+
+    return sum(Candle.objects.values_list("trade_count", flat=True))
 
 
 def web_worker(port: int) -> psutil.Process:

@@ -7,7 +7,7 @@ is ever queued for it.
 """
 
 import logging
-import select
+import selectors
 import threading
 import time
 from collections import Counter
@@ -21,7 +21,7 @@ from django.db import Error, connection
 from prices import tape
 from prices.live import reading
 from prices.live.reading import Chart
-from prices.live.status import DATABASE_GONE, read_status
+from prices.live.status import database_gone, read_status
 
 logger = logging.getLogger(__name__)
 
@@ -32,8 +32,7 @@ WOKEN_AT_A_TIME = 8
 BETWEEN_GROUPS_S = 0.002
 # So long may a question to the database take before viewers are told that it does not answer.
 SILENT_AFTER_S = 3.0
-
-_GONE = orjson.dumps(DATABASE_GONE)
+_encode = orjson.dumps
 
 
 @dataclass(frozen=True)
@@ -69,6 +68,11 @@ class Hub:
     def viewers(self) -> int:
         return self._viewers
 
+    @property
+    def status(self) -> bytes:
+        """The newest status; empty when nobody watches."""
+        return self.wait_for_news(0, 0).status if self._viewers else b""
+
     def enter(self, limit: int, chart: Chart | None) -> bool:
         """Take a place; False when all `limit` are taken. Who has one must leave()."""
         with self._changed:
@@ -79,8 +83,7 @@ class Hub:
                 self._charts[chart] += 1
             if self._thread is None:
                 self._answered_at = self._clock()
-                self._thread = threading.Thread(target=self._run, name="live-hub", daemon=True)
-                self._thread.start()
+            self._start()
             return True
 
     def leave(self, chart: Chart | None) -> None:
@@ -98,10 +101,18 @@ class Hub:
         A database that has not answered for SILENT_AFTER_S is told in its status, whatever this thread waits for.
         """
         with self._changed:
+            if self._viewers:
+                self._start()
             self._changed.wait_for(lambda: self._state.version > seen_version, timeout_s)
             if self._clock() - self._answered_at > SILENT_AFTER_S:
-                return replace(self._state, status=_GONE)
+                return replace(self._state, status=_encode(database_gone(datetime.now(UTC))))
             return self._state
+
+    def _start(self) -> None:
+        """Under the lock: there is a thread from here on. One that died of something nobody expected is replaced."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="live-hub", daemon=True)
+            self._thread.start()
 
     def _run(self) -> None:
         try:
@@ -109,10 +120,10 @@ class Hub:
                 try:
                     self._follow()
                 except Error as error:
-                    self._tell_that_the_database_is_gone(error)
+                    self._wait_for_the_database(error)
         except BaseException:
             with self._changed:
-                self._thread = None  # the next viewer starts another
+                self._thread = None
             raise
         finally:
             connection.close()
@@ -144,25 +155,26 @@ class Hub:
             _wait_for_notification(second_at - self._clock())
 
     def _read(self, *, with_status: bool) -> None:
-        charts = set(self._charts)
+        with self._changed:
+            charts = list(self._charts)
         state = replace(self._state, prices=reading.read_prices(), charts=reading.read_charts(charts))
         if with_status:
             now = datetime.now(UTC)
-            state = replace(state, movements=reading.read_movements(now), status=orjson.dumps(read_status(now)))
+            state = replace(state, movements=reading.read_movements(now), status=_encode(read_status(now)))
         self._publish(state)
         self._answered_at = self._clock()
 
-    def _tell_that_the_database_is_gone(self, error: Error) -> None:
-        logger.warning("viewers are told that the database is out of reach: %s", str(error).strip())
-        while self._viewers:
-            self._publish(replace(self._state, status=_GONE))
+    def _wait_for_the_database(self, error: Error) -> None:
+        """A connection that was ended is replaced at once; viewers are told when there is none to be had."""
+        connection.close()
+        is_told = False
+        while self._viewers and not _can_connect():
+            if not is_told:
+                logger.warning("viewers are told that the database is out of reach: %s", str(error).strip())
+            is_told = True
+            self._publish(replace(self._state, status=_encode(database_gone(datetime.now(UTC)))))
             time.sleep(SECOND_S)
-            connection.close()
-            try:
-                connection.ensure_connection()
-                return
-            except Error:
-                continue
+        time.sleep(PUSH_INTERVAL_S)  # whatever it was: not at once again
 
     def _publish(self, state: State) -> None:
         self._state = replace(state, version=self._state.version + 1, time_ms=time.time_ns() // 1_000_000)
@@ -176,12 +188,21 @@ class Hub:
 hub = Hub()
 
 
+def _can_connect() -> bool:
+    try:
+        connection.ensure_connection()
+    except Error:
+        return False
+    return True
+
+
 def _wait_for_notification(timeout_s: float) -> None:
     """Until one has come, or for `timeout_s`. Raises django.db.Error when the connection is gone."""
     raw = connection.connection
-    with connection.wrap_database_errors:
+    with connection.wrap_database_errors, selectors.DefaultSelector() as selector:
         raw.poll()
         if not raw.notifies and timeout_s > 0:
-            select.select([raw], [], [], timeout_s)
+            selector.register(raw, selectors.EVENT_READ)
+            selector.select(timeout_s)
             raw.poll()
     raw.notifies.clear()

@@ -16,14 +16,14 @@ HEARTBEAT_WITHIN_S = 4.0
 
 GREEN, AMBER, RED = "green", "amber", "red"
 WORDS = {GREEN: "Yes.", AMBER: "Almost.", RED: "Not now."}
-DATABASE_GONE = {
-    "level": RED,
-    "word": WORDS[RED],
-    "sentence": "The database is out of reach: nothing here is new. This page goes on by itself when it is back.",
-    "database": False,
-}
+_GONE = "The database is out of reach: nothing here is new. This page goes on by itself when it is back."
 
 _examiner = Examiner(heartbeat_within_s=HEARTBEAT_WITHIN_S)
+
+
+def database_gone(now: datetime) -> dict[str, Any]:
+    """What is told without a database."""
+    return {"time": _to_the_second(now), "level": RED, "word": WORDS[RED], "sentence": _GONE, "database": False}
 
 
 def read_status(now: datetime) -> dict[str, Any]:
@@ -35,6 +35,7 @@ def read_status(now: datetime) -> dict[str, Any]:
     level, sentence = _judge(health, is_connected=any(one.connected for one in alive), is_alive=bool(alive))
     lags_us = [one.lag_us for one in alive if one.lag_us is not None]
     return {
+        "time": _to_the_second(now),
         "level": level,
         "word": WORDS[level],
         "sentence": sentence,
@@ -51,7 +52,7 @@ def read_status(now: datetime) -> dict[str, Any]:
         "unavailable_trades": sum(row["unavailable_trades"] for row in symbols),
         "last_audit": audit
         and {
-            "finished_at": format_time(audit.finished_at.replace(microsecond=0)),
+            "finished_at": _to_the_second(audit.finished_at),
             "age_s": seconds_since(audit.finished_at, now),
             "proven": audit.proven,
             "trades": audit.trades,
@@ -70,3 +71,7 @@ def _judge(health: dict[str, Any], *, is_connected: bool, is_alive: bool) -> tup
         missing = sum(row["missing_trades"] for row in health["symbols"])
         return AMBER, f"Missing trades are being fetched: {missing:,} to go."
     return GREEN, "Live, and whole: not one trade is missing."
+
+
+def _to_the_second(time: datetime) -> str:
+    return format_time(time.replace(microsecond=0))

@@ -94,6 +94,7 @@ def test_the_numbers(fresh):
 
     del status["level"], status["word"], status["sentence"]
     assert status == {
+        "time": "2026-05-29T12:00:00",
         "database": True,
         "ingesters": 2,
         "connected": True,
