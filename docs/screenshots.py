@@ -26,7 +26,8 @@ from prices.binance.trades import Trade  # noqa: E402
 from prices.exchange_simulator import Rules, RunningExchange, running_exchange  # noqa: E402
 from prices.exchange_simulator.trade import Trade as Traded  # noqa: E402
 
-SEED, TRADES_PER_S, HISTORY_S = 7, 40, 4 * 3600
+SEED, TRADES_PER_S, HISTORY_S = 7, 20, 25 * 3600
+KEEP = 4_000_000
 BATCH_TRADES = 5_000
 TIMEOUT_MS = 30_000
 DESK, WIDE, PHONE = (1440, 960), (3840, 2160), (390, 844)
@@ -41,7 +42,7 @@ def main() -> None:
     with (
         fresh_database("screenshots") as environment,
         running_exchange(
-            rate=TRADES_PER_S, seed=SEED, history_s=HISTORY_S, rules=Rules(request_weight_per_minute=None)
+            rate=TRADES_PER_S, seed=SEED, history_s=HISTORY_S, keep=KEEP, rules=Rules(request_weight_per_minute=None)
         ) as exchange,
     ):
         # The page says so when the exchange is a simulated one: it knows by the address.

@@ -3,7 +3,7 @@
 
 import { Chart } from "./chart.js";
 import { Feed } from "./live.js";
-import { milliseconds } from "./numbers.js";
+import { inDigits, milliseconds } from "./numbers.js";
 import { Cards } from "./prices.js";
 import { answerInPlace } from "./questions.js";
 import { inUtc, showLocalTime } from "./rows.js";
@@ -32,7 +32,10 @@ function begin() {
   const cards = new Cards(find("#prices"), urls.candles, staleAfterMs);
   const trust = new Trust(find("#trust"), find(".state"), staleAfterMs);
   const feed = new Feed(urls, {
-    prices: (prices) => cards.show(prices),
+    prices(prices) {
+      cards.show(prices);
+      tick();
+    },
     movements: (movements) => cards.showMovements(movements),
     candles: (candles) => chart.update(candles),
     status(status) {
@@ -54,7 +57,8 @@ function begin() {
     if (/^\d{4}-/.test(iso)) showLocalTime(time, iso);
   });
   document.addEventListener("visibilitychange", () => document.hidden || chart.reload());
-  setInterval(() => trust.showAge(cards.showAges(feed.now())), TICK_MS);
+  const tick = () => trust.showAge(cards.showAges(feed.now()));
+  setInterval(tick, TICK_MS);
   feed.start();
 }
 
@@ -93,12 +97,13 @@ function markAnswer(chart, choose, kind, answer) {
   const { symbol } = answer;
   if (kind === "price-at-second" && answer.actual_timestamp) {
     choose(symbol);
-    const text = `${answer.price} at ${inUtc(answer.actual_timestamp)}`;
-    const time = milliseconds(answer.actual_timestamp);
-    chart.showAnswer(symbol, time, { price: answer.price, text: `${symbol} ${text}`, position: "atPriceMiddle" });
+    const price = inDigits(symbol, answer.price);
+    const text = `${symbol} ${price} at ${inUtc(answer.actual_timestamp)}`;
+    chart.showAnswer(symbol, milliseconds(answer.actual_timestamp), { price, text, position: "atPriceMiddle" });
   } else if (kind === "minmax" && answer.high !== null) {
     choose(symbol);
-    const text = `${symbol} from ${answer.low} to ${answer.high} in the minute ${inUtc(answer.minute)}`;
+    const [low, high] = [answer.low, answer.high].map((price) => inDigits(symbol, price));
+    const text = `${symbol} from ${low} to ${high} in the minute ${inUtc(answer.minute)}`;
     chart.showAnswer(symbol, milliseconds(answer.minute), { price: answer.high, text, position: "atPriceTop", label: "" });
   } else {
     chart.clearMark();

@@ -99,7 +99,7 @@ def test_an_answer_far_back_is_marked_on_the_chart(visit, last_week):
     ask(page, "price-at-second")
 
     sees(answer(page, "price-at-second"), "60100.5")
-    sees(page.locator("#chart-note"), f"Marked: BTCUSDT 60100.5 at {at:%Y-%m-%d %H:%M:%S} UTC")
+    sees(page.locator("#chart-note"), f"Marked: BTCUSDT 60100.50 at {at:%Y-%m-%d %H:%M:%S} UTC")
     expect(page.locator("#chart-canvas")).to_have_attribute("data-first", f"{last_week:%Y-%m-%dT%H:%M}")
 
     page.get_by_role("button", name="Back to now").click()
@@ -109,7 +109,7 @@ def test_an_answer_far_back_is_marked_on_the_chart(visit, last_week):
 
 def test_going_on_from_an_old_answer_loads_newer_candles_up_to_now(visit, last_week):
     page = visit(f"/?ask=minmax&symbol=BTCUSDT&timestamp={last_week + 10 * MINUTE:%Y-%m-%dT%H:%M}")
-    sees(page.locator("#chart-note"), "Marked: BTCUSDT from 60010.5 to 60010.5 in the minute")
+    sees(page.locator("#chart-note"), "Marked: BTCUSDT from 60010.50 to 60010.50 in the minute")
     expect(page.get_by_role("button", name="Back to now")).to_be_visible()
 
     def goes_on():
