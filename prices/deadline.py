@@ -17,19 +17,19 @@ T = TypeVar("T")
 _slots = threading.BoundedSemaphore(4)
 
 
-def ask_within(seconds: float, question: Callable[[], T]) -> T:
+def ask_within(seconds: float, question: Callable[[], T], slots: threading.BoundedSemaphore = _slots) -> T:
     """Call `question` in a thread with a database connection of its own. Raises what it raises, and TimeoutError."""
     give_up_at = time.monotonic() + seconds
     answer: Future[T] = Future()
-    if _slots.acquire(timeout=seconds):
-        threading.Thread(target=_ask, args=(question, answer), name="deadline", daemon=True).start()
+    if slots.acquire(timeout=seconds):
+        threading.Thread(target=_ask, args=(question, answer, slots), name="deadline", daemon=True).start()
         wait([answer], max(0.0, give_up_at - time.monotonic()))
     if not answer.done():
         raise TimeoutError(f"it did not answer within {seconds:g} s")
     return answer.result()
 
 
-def _ask(question: Callable[[], T], answer: Future[T]) -> None:
+def _ask(question: Callable[[], T], answer: Future[T], slots: threading.BoundedSemaphore) -> None:
     try:
         try:
             found = question()
@@ -40,4 +40,4 @@ def _ask(question: Callable[[], T], answer: Future[T]) -> None:
     else:
         answer.set_result(found)
     finally:
-        _slots.release()
+        slots.release()

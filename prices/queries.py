@@ -350,6 +350,11 @@ ORDER BY symbols.name
 """
 
 
+def newest_gap_id() -> int | None:
+    """The number of the gap that was found last, closed or not; None when there never was one."""
+    return _fetch_all("SELECT max(id) FROM gaps")[0][0]  # type: ignore[no-any-return]
+
+
 def symbol_states() -> list[SymbolState]:
     """Every symbol that is tracked or has an open gap, by name."""
     return [SymbolState(*row) for row in _fetch_all(_SYMBOL_STATES)]

@@ -32,11 +32,23 @@ class MessageReader:
         self._unread = b""
         self._opcode = CONTINUATION  # of the message that came in part so far; CONTINUATION: none
         self._part = bytearray()
+        self._error: ProtocolError | None = None
 
     def feed(self, received: bytes) -> list[Message]:
-        """Take the next bytes; return the messages that they complete. Raises ProtocolError."""
-        data = self._unread + received
+        """Take the next bytes; return the messages that they complete. Raises ProtocolError, after what came before."""
+        if self._error:
+            raise self._error
         messages: list[Message] = []
+        try:
+            self._unread = self._split(self._unread + received, messages)
+        except ProtocolError as error:
+            if not messages:
+                raise
+            self._error = error
+        return messages
+
+    def _split(self, data: bytes, messages: list[Message]) -> bytes:
+        """Append the messages that are complete; return what is left of the data."""
         at = 0
         while len(data) - at >= 2:
             head, size, start = data[at], data[at + 1], at + 2
@@ -59,8 +71,7 @@ class MessageReader:
                 messages.append(Message(TEXT, payload))
             elif message := self._take(head, payload):
                 messages.append(message)
-        self._unread = data[at:]
-        return messages
+        return data[at:]
 
     def _take(self, head: int, payload: bytes) -> Message | None:
         """One frame of any kind: a whole message, or a part of one."""

@@ -90,9 +90,8 @@ class Connection:
 
     def has_caught_up_with(self, successor: "Connection") -> bool:
         """Every symbol's trades have come this far over this connection that the other one has all that follow."""
-        return all(
-            self.last_trade_ids.get(symbol, -1) >= first_id for symbol, first_id in successor.first_trade_ids.items()
-        )
+        first_ids = list(successor.first_trade_ids.items())  # its thread goes on adding
+        return all(self.last_trade_ids.get(symbol, -1) >= first_id for symbol, first_id in first_ids)
 
     def start(self) -> None:
         self._thread.start()

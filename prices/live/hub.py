@@ -6,7 +6,6 @@ lost, or a pooler that passes none on, costs a second. Viewers see only the newe
 is ever queued for it.
 """
 
-import logging
 import selectors
 import threading
 import time
@@ -19,11 +18,10 @@ import orjson
 from django.db import Error, connection
 
 from prices import tape
+from prices.api.errors import log_unreachable_database
 from prices.live import reading
 from prices.live.reading import Chart
 from prices.live.status import database_gone, read_status
-
-logger = logging.getLogger(__name__)
 
 PUSH_INTERVAL_S = 0.15
 SECOND_S = 1.0
@@ -37,10 +35,10 @@ _encode = orjson.dumps
 
 @dataclass(frozen=True)
 class State:
-    """All that is pushed, as JSON. `version` grows with each reading, `time_ms` is when it was (since 1970).
+    """All that is pushed, as JSON.
 
-    `blocks` is the viewers' own: what was written of this state, so that it is put together once for all who lack the
-    same.
+    `version` grows with each. `time_ms`: whatever was stored by then is in it (milliseconds since 1970). `blocks` is
+    the viewers' own: what was written of this state, so that it is put together once for all who lack the same.
     """
 
     version: int = 0
@@ -60,6 +58,7 @@ class Hub:
         self._changed = threading.Condition()
         self._state = State()
         self._answered_at = clock()
+        self._failed_after = -1.0  # `_answered_at` when the last question failed
         self._charts: Counter[Chart] = Counter()
         self._viewers = 0
         self._thread: threading.Thread | None = None
@@ -93,7 +92,7 @@ class Hub:
                 self._charts[chart] -= 1
                 self._charts += Counter()  # forgets those that nobody watches
             if self._viewers == 0:
-                self._state = State(version=self._state.version)  # the next one is shown nothing old
+                self._state = State(version=self._state.version)
 
     def wait_for_news(self, seen_version: int, timeout_s: float) -> State:
         """The state when it is newer than what was seen, or after `timeout_s` as it is.
@@ -155,9 +154,10 @@ class Hub:
             _wait_for_notification(second_at - self._clock())
 
     def _read(self, *, with_status: bool) -> None:
+        time_ms = time.time_ns() // 1_000_000
         with self._changed:
             charts = list(self._charts)
-        state = replace(self._state, prices=reading.read_prices(), charts=reading.read_charts(charts))
+        state = replace(self._state, time_ms=time_ms, prices=reading.read_prices(), charts=reading.read_charts(charts))
         if with_status:
             now = datetime.now(UTC)
             state = replace(state, movements=reading.read_movements(now), status=_encode(read_status(now)))
@@ -165,19 +165,24 @@ class Hub:
         self._answered_at = self._clock()
 
     def _wait_for_the_database(self, error: Error) -> None:
-        """A connection that was ended is replaced at once; viewers are told when there is none to be had."""
+        """A connection that was ended is replaced at once; viewers are told when there is none to be had.
+
+        One that answers nothing but errors is tried once a second; after SILENT_AFTER_S viewers are told of that too.
+        """
         connection.close()
-        is_told = False
+        log_unreachable_database(error)
+        if self._failed_after == self._answered_at:
+            time.sleep(SECOND_S)
+        self._failed_after = self._answered_at
         while self._viewers and not _can_connect():
-            if not is_told:
-                logger.warning("viewers are told that the database is out of reach: %s", str(error).strip())
-            is_told = True
             self._publish(replace(self._state, status=_encode(database_gone(datetime.now(UTC)))))
             time.sleep(SECOND_S)
-        time.sleep(PUSH_INTERVAL_S)  # whatever it was: not at once again
 
     def _publish(self, state: State) -> None:
-        self._state = replace(state, version=self._state.version + 1, time_ms=time.time_ns() // 1_000_000)
+        with self._changed:
+            if self._viewers == 0:
+                return  # whoever comes next is shown nothing old
+            self._state = replace(state, version=self._state.version + 1)
         for group in range(0, self._viewers, WOKEN_AT_A_TIME):
             if group:
                 time.sleep(BETWEEN_GROUPS_S)

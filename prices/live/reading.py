@@ -55,9 +55,9 @@ def read_charts(charts: Collection[Chart]) -> dict[Chart, bytes]:
 
 
 def read_missed(chart: Chart, since: datetime) -> bytes:
-    """The candles from the one that holds `since` on: what somebody lacks who was away from then."""
+    """The candles from the one before `since` on (it may have grown still): what somebody lacks who was away."""
     length = INTERVALS[chart.interval]
-    start = interval_start(since, length)
+    start = interval_start(since - length, length)
     return _chart_json(chart, queries.candles(chart.symbol, length, start, None, MOST_MISSED_CANDLES))
 
 

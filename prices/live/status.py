@@ -4,6 +4,7 @@ Out: the body of /status and of the stream's `status` event. /health answers pro
 people are told after a few seconds.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -32,7 +33,7 @@ def read_status(now: datetime) -> dict[str, Any]:
     health = _examiner.examine(ingesters, queries.symbol_states(), now)
     alive = [one for one in ingesters if (now - one.beat_at).total_seconds() <= HEARTBEAT_WITHIN_S]
     symbols, audit = health["symbols"], queries.last_audit()
-    level, sentence = _judge(health, is_connected=any(one.connected for one in alive), is_alive=bool(alive))
+    level, sentence = _judge(health, alive, audit)
     lags_us = [one.lag_us for one in alive if one.lag_us is not None]
     return {
         "time": _to_the_second(now),
@@ -47,9 +48,10 @@ def read_status(now: datetime) -> dict[str, Any]:
         ),
         "trades_per_second": round(sum(one.trades_per_second for one in alive), 1) if alive else None,
         "lag_s": round(min(lags_us) / 1_000_000, 3) if lags_us else None,
-        "open_gaps": sum(row["open_gaps"] for row in symbols),
-        "missing_trades": sum(row["missing_trades"] for row in symbols),
-        "unavailable_trades": sum(row["unavailable_trades"] for row in symbols),
+        "open_gaps": _total(health, "open_gaps"),
+        "missing_trades": _total(health, "missing_trades"),
+        "newest_gap": queries.newest_gap_id(),
+        "unavailable_trades": _total(health, "unavailable_trades"),
         "last_audit": audit
         and {
             "finished_at": _to_the_second(audit.finished_at),
@@ -60,17 +62,26 @@ def read_status(now: datetime) -> dict[str, Any]:
     }
 
 
-def _judge(health: dict[str, Any], *, is_connected: bool, is_alive: bool) -> tuple[str, str]:
-    if not is_alive:
+def _judge(
+    health: dict[str, Any], alive: Sequence[queries.IngesterState], audit: queries.AuditResult | None
+) -> tuple[str, str]:
+    if not alive:
         return RED, "No ingester runs: no new trade comes in. Start one with python manage.py stream_prices."
     if health["status"] == FAILING:
         return AMBER, " ".join(health["reasons"])
-    if not is_connected:
+    if not any(one.connected for one in alive):
         return AMBER, "The ingester is connecting to the exchange. What passes by meanwhile is fetched afterwards."
     if health["status"] == HEALING:
-        missing = sum(row["missing_trades"] for row in health["symbols"])
-        return AMBER, f"Missing trades are being fetched: {missing:,} to go."
+        return AMBER, f"Missing trades are being fetched: {_total(health, 'missing_trades'):,} to go."
+    if audit and not audit.proven:
+        return AMBER, "Live, but the last audit found something off. See python manage.py audit_prices."
+    if unavailable := _total(health, "unavailable_trades"):
+        return GREEN, f"Live. Nothing is missing but {unavailable:,} trades that the exchange itself no longer has."
     return GREEN, "Live, and whole: not one trade is missing."
+
+
+def _total(health: dict[str, Any], name: str) -> int:
+    return sum(row[name] for row in health["symbols"])
 
 
 def _to_the_second(time: datetime) -> str:

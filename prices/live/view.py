@@ -4,6 +4,7 @@ A viewer occupies a thread of the web server but no database connection: those a
 tracker/request_threads.py. Places are limited; who finds none gets a 503 and may poll.
 """
 
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -33,6 +34,8 @@ from prices.live.status import database_gone, read_status
 from prices.live.viewer import events
 
 ANSWER_WITHIN_S = 2.0
+# Many viewers may come back at once: they take no turn from /health.
+_slots = threading.BoundedSemaphore(2)
 RETRY_AFTER_S = 5
 
 
@@ -108,12 +111,12 @@ def _read_chart(query: QueryDict) -> Chart | None:
 
 
 def _read_missed(chart: Chart | None, last_event_id: str) -> bytes | None:
-    """The candles since that event, when they can be had in time; the page loads its chart anew without them."""
+    """The candles since that event, if they can be had in time; without them the page sees the hole, and loads."""
     if chart is None or not (last_event_id.isascii() and last_event_id.isdecimal() and len(last_event_id) < 15):
         return None
     since = datetime.fromtimestamp(int(last_event_id) / 1000, UTC)
     try:
-        return ask_within(ANSWER_WITHIN_S, lambda: read_missed(chart, since))
+        return ask_within(ANSWER_WITHIN_S, lambda: read_missed(chart, since), _slots)
     except (Error, TimeoutError) as error:
         log_unreachable_database(error)
         return None
@@ -132,6 +135,9 @@ class StatusSerializer(serializers.Serializer[Any]):
     lag_s = serializers.FloatField(required=False, allow_null=True, help_text="From the exchange to the tape.")
     open_gaps = serializers.IntegerField(required=False)
     missing_trades = serializers.IntegerField(required=False)
+    newest_gap = serializers.IntegerField(
+        required=False, allow_null=True, help_text="Grows with each gap found, healed meanwhile or not."
+    )
     unavailable_trades = serializers.IntegerField(required=False)
     last_audit = serializers.DictField(required=False, allow_null=True)
 

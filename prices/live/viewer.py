@@ -1,10 +1,11 @@
 """One viewer's connection. In: the hub's states. Out: server-sent events, until the viewer leaves.
 
-Only what changed since the last event is written. An event's id is the time at which it was read: a browser that was
-cut off sends the last one back, and gets the candles from then on before anything else.
+Only what changed since the last event is written. An event's id is the time at which it was read (milliseconds since
+1970): a browser that was cut off sends the last one back, and gets the candles from then on before anything else.
 https://html.spec.whatwg.org/multipage/server-sent-events.html
 """
 
+import random
 import time
 from collections.abc import Callable, Iterator, Mapping
 
@@ -14,7 +15,8 @@ from prices.live.reading import Chart
 # Writing is how the server learns that a viewer has left: something is written at least this often.
 KEEP_ALIVE_S = 5.0
 KEEP_ALIVE = b": keep-alive\n\n"
-RETRY = b"retry: 2000\n\n"
+# Those that are cut off together come back one by one.
+COME_BACK_WITHIN_MS = (1000, 3000)
 WAIT_S = 1.0
 
 
@@ -26,7 +28,7 @@ def events(
     clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[bytes]:
     """Yield blocks of events; `symbols` None means all. What `read_missed` has goes first."""
-    yield RETRY
+    yield b"retry: %d\n\n" % random.randint(*COME_BACK_WITHIN_MS)  # noqa: S311  jitter, not a secret
     if missed := read_missed():
         yield _event(b"candles", missed, time.time_ns() // 1_000_000)
     sent, written_at = State(), clock()

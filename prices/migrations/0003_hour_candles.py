@@ -10,8 +10,9 @@ ALTER TABLE hour_candles SET (
     autovacuum_vacuum_threshold = 20000
 )
 """
-# What a tape that is there already amounts to.
+# What a tape that is there already amounts to. Writers wait: what they stored meanwhile would be in no hour.
 ROLL_UP_HOURS = """
+LOCK TABLE candles IN SHARE ROW EXCLUSIVE MODE;
 INSERT INTO hour_candles
        (symbol, hour, first_trade_id, last_trade_id, trade_count, open, high, low, close, volume)
 SELECT symbol, date_bin('1 hour', minute, timestamptz 'epoch'),

@@ -187,6 +187,17 @@ def test_candles_take_index_scans_that_read_no_more_than_they_need(a_long_tape):
 
 
 @pytest.mark.django_db(transaction=True)
+def test_movements_take_index_scans_that_read_no_more_than_they_need(a_long_tape):
+    for scan in scans_when("prices", queries.movements, MINUTE_LATER + HOUR):
+        assert scan["Node Type"] == "Index Only Scan"
+        assert scan["Index Name"] == "prices_symbol_timestamp_trade_id"
+        assert scan["Actual Rows"] <= 6000
+    for scan in scans_when("candles", queries.movements, NOON + timedelta(minutes=20_000)):
+        assert scan["Node Type"] in ("Index Scan", "Bitmap Heap Scan")
+        assert scan["Actual Rows"] <= 24 * 60
+
+
+@pytest.mark.django_db(transaction=True)
 def test_storing_looks_for_known_trades_by_the_index_alone(a_long_tape):
     batch = [trade(number, at=NOON + number * SECOND / 100) for number in range(50_001, 51_001)]
     with CaptureQueriesContext(connection) as asked:

@@ -1,11 +1,11 @@
-"""Requests are answered by few threads, streams where they came in."""
+"""Requests are answered by few threads, what asks nothing where it came in."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tracker.request_threads import answer_in_few_threads
+from tracker.request_threads import answer_in_few_threads, asks_the_database
 
 
 def ask(application, path):
@@ -19,7 +19,7 @@ def test_requests_share_a_few_threads():
         started.wait()
         return [threading.current_thread().name.encode()]
 
-    few = answer_in_few_threads(application, 2, frozenset({"/stream"}))
+    few = answer_in_few_threads(application, 2, lambda path: True)
     with ThreadPoolExecutor(10) as many:
         names = {body for (body,) in many.map(lambda _: ask(few, "/latest"), range(10))}
 
@@ -29,7 +29,7 @@ def test_requests_share_a_few_threads():
 
 def test_a_stream_is_answered_where_it_came_in():
     few = answer_in_few_threads(
-        lambda environ, start_response: [threading.current_thread().name.encode()], 2, frozenset({"/stream"})
+        lambda environ, start_response: [threading.current_thread().name.encode()], 2, lambda path: path != "/stream"
     )
 
     assert ask(few, "/stream") == [threading.current_thread().name.encode()]
@@ -41,4 +41,14 @@ def test_what_an_application_raises_is_raised():
         raise LookupError("nothing here")
 
     with pytest.raises(LookupError):
-        ask(answer_in_few_threads(application, 1, frozenset()), "/")
+        ask(answer_in_few_threads(application, 1, lambda path: True), "/")
+
+
+@pytest.mark.parametrize("path", ["/", "/latest", "/candles", "/admin/", "/docs"])
+def test_questions_ask_the_database(path):
+    assert asks_the_database(path)
+
+
+@pytest.mark.parametrize("path", ["/stream", "/status", "/health", "/metrics", "/static/prices/page.css"])
+def test_what_asks_nothing_or_elsewhere(path):
+    assert not asks_the_database(path)

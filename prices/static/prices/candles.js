@@ -48,18 +48,25 @@ export class Candles {
     this.rows = [...rows, ...this.rows];
   }
 
+  /** Towards now; having come there, the last one is read again, since it was growing. */
   async newer() {
     const rows = await this.ask({ start: iso(milliseconds(this.rows.at(-1).start) + SECONDS[this.interval] * 1000) });
-    this.reachesNow = rows.length === 0;
     for (const row of rows) this.put(row);
+    if (rows.length) return;
+    this.reachesNow = true;
+    await this.reload(this.rows.length - 1);
   }
 
-  /** Insert or replace one; one that lies before what is kept is left to older(). */
+  /** Insert or replace one, unless it is older news; one that lies before what is kept is left to older(). */
   put(row) {
     let index = this.rows.length;
     while (index > 0 && this.rows[index - 1].start > row.start) index -= 1;
-    if (this.rows[index - 1]?.start === row.start) this.rows[index - 1] = row;
-    else if (index > 0 || this.rows.length === 0) this.rows.splice(index, 0, row);
+    const kept = this.rows[index - 1];
+    if (kept?.start === row.start) {
+      if (row.trade_count > kept.trade_count || (row.trade_count === kept.trade_count && !kept.complete)) {
+        this.rows[index - 1] = row;
+      }
+    } else if (index > 0 || this.rows.length === 0) this.rows.splice(index, 0, row);
   }
 
   async ask(parameters) {

@@ -14,7 +14,15 @@ const SHOWN_AT_FIRST = 120;
 const KEYS = { ArrowLeft: -1, ArrowRight: 1, PageUp: -20, PageDown: 20, Home: -Infinity, End: Infinity };
 const ZOOM = { "+": 0.7, "=": 0.7, "-": 1.4 };
 
-export class Chart {
+/** The chart; or, without the library, what says so and lets the rest of the page be. */
+export function makeChart(section, candlesUrl, watch) {
+  if (createChart) return new Chart(section, candlesUrl, watch);
+  section.querySelector("#chart-note").textContent = "The chart could not be loaded. Reload the page.";
+  const nothing = () => {};
+  return { show: nothing, update: nothing, setGaps: nothing, reload: nothing, showAnswer: nothing, clearMark: nothing };
+}
+
+class Chart {
   /** `watch(symbol, interval)` asks for its newest candles to be pushed. */
   constructor(section, candlesUrl, watch) {
     this.section = section;
@@ -23,12 +31,14 @@ export class Chart {
     this.canvas = section.querySelector("#chart-canvas");
     this.legend = section.querySelector("#chart-legend");
     this.note = section.querySelector("#chart-note");
+    this.spoken = section.querySelector("#chart-spoken");
     this.nowButton = section.querySelector("#chart-now");
     this.candles = null;
     this.mark = null;
-    this.gaps = { open: 0, unavailable: 0 };
-    this.cursor = null; // the index of the candle that the keyboard stands on
-    this.hovered = null; // of the one that the legend tells of; null: of the newest
+    this.gaps = { open: 0, newest: null, unavailable: 0 };
+    this.cursor = null; // the start of the candle that the keyboard stands on
+    this.hovered = null; // of the one under the pointer
+    this.pushed = null; // what came while a page was being loaded
     this.loading = false; // older or newer ones
     this.reloading = null; // the candles that are
     this.draw();
@@ -59,13 +69,12 @@ export class Chart {
     this.chart.subscribeCrosshairMove(({ time, sourceEvent }) => {
       if (this.cursor !== null && !sourceEvent) return; // the chart's own doing; the keyboard's candle stays
       this.cursor = null;
-      this.showLegend(time === undefined ? null : this.indexAt(time));
+      this.hovered = this.candles.rows[this.indexAt(time)]?.start ?? null;
+      this.showLegend();
     });
     this.chart.timeScale().subscribeVisibleLogicalRangeChange((range) => range && this.loadMore(range));
     this.canvas.addEventListener("keydown", (event) => this.press(event));
-    this.canvas.addEventListener("focus", () => this.legend.setAttribute("aria-live", "polite"));
     this.canvas.addEventListener("blur", () => {
-      this.legend.setAttribute("aria-live", "off");
       this.cursor = null;
       this.chart.clearCrosshairPosition();
     });
@@ -102,8 +111,7 @@ export class Chart {
   async show(symbol, interval, time = null) {
     const candles = new Candles(this.url, symbol, interval);
     this.candles = candles;
-    this.cursor = null;
-    this.mark = null;
+    this.cursor = this.hovered = this.mark = this.pushed = null;
     this.section.ariaBusy = "true";
     this.watch(symbol, interval);
     await this.try(candles, async () => {
@@ -112,7 +120,9 @@ export class Chart {
       this.setData();
       if (time === null) this.lookAt(candles.rows.length - 1);
     });
-    if (candles === this.candles) this.section.ariaBusy = null;
+    if (candles !== this.candles) return;
+    this.section.ariaBusy = null;
+    if (this.pushed) this.update(this.pushed);
   }
 
   async try(candles, work) {
@@ -121,7 +131,9 @@ export class Chart {
       if (candles !== this.candles) return;
       this.say(candles.rows.length ? (this.mark?.note ?? "") : "No trade of this symbol is stored yet.");
     } catch (error) {
-      if (candles === this.candles) this.say(`${error.message} The chart goes on by itself.`);
+      if (candles !== this.candles) return;
+      if (!candles.rows.length) this.setData(); // not another symbol's under this one's name
+      this.say(`${error.message} The chart goes on by itself.`);
     }
   }
 
@@ -133,8 +145,10 @@ export class Chart {
   async showAnswer(symbol, time, { price, text, position, label = price }) {
     const { interval } = this.candles;
     if (symbol !== this.candles.symbol || this.indexAt(this.startOf(time)) === -1) await this.show(symbol, interval, time);
+    if (symbol !== this.candles.symbol) return; // another was chosen meanwhile
     const index = this.indexAt(this.startOf(time));
-    if (index === -1) return this.clearMark();
+    this.mark = null;
+    if (index === -1) return this.drawMark();
     this.mark = { time: seconds(this.candles.rows[index]), price: Number(price), text: label, position, note: `Marked: ${text}` };
     this.drawMark();
     this.lookAt(index + SHOWN_AT_FIRST / 3, { onlyIfHidden: index });
@@ -160,33 +174,35 @@ export class Chart {
   }
 
   /** Candles as they are pushed. */
-  update({ symbol, interval, candles: rows }) {
+  update(pushed) {
+    const { symbol, interval, candles: rows } = pushed;
     const { candles } = this;
-    if (!candles || symbol !== candles.symbol || interval !== candles.interval || !candles.reachesNow) return;
-    if (!rows.length || this.section.ariaBusy === "true") return;
+    if (!candles || symbol !== candles.symbol || interval !== candles.interval) return;
+    this.pushed = pushed;
+    if (!rows.length || !candles.reachesNow || this.section.ariaBusy === "true") return;
     const wasEmpty = candles.rows.length === 0;
     const before = candles.rows.at(-1)?.start;
-    if (before && rows.length > 1 && rows[0].start > before) return this.reload(); // some were missed
+    if (before && rows[0].start > before) return this.reload(); // what lies between may have become complete, or was missed
     for (const row of rows) candles.put(row);
     if (wasEmpty || rows.length > 2) return this.setData();
     const isWider = this.learn(rows);
     if (isWider) this.setPrecision();
     for (const row of rows) {
-      if (before && row.start < before) continue; // the chart takes no update of the past; setData does
+      if (before && row.start < before) continue; // the chart takes no update of the past; setData() does
       this.prices.update(this.bar(row));
       this.volumes.update(volume(row));
     }
     const turned = rows.length > 1 && rows[0].start < before && rows[0].complete !== this.shownComplete;
     if (turned || before !== candles.rows.at(-1).start) this.setData();
     this.describe();
-    this.showLegend(this.cursor ?? this.hovered);
+    this.showLegend();
   }
 
-  /** How many gaps are open: when there are fewer, candles may have become whole. */
-  setGaps(open, unavailable) {
-    const changed = open !== this.gaps.open || unavailable !== this.gaps.unavailable;
-    this.gaps = { open, unavailable };
-    if (changed && this.candles) this.reload();
+  /** What the status says of gaps: when one was found or closed, candles may have become whole. */
+  setGaps({ open_gaps: open, newest_gap: newest, unavailable_trades: unavailable }) {
+    const before = this.gaps;
+    this.gaps = { open, newest, unavailable };
+    if (open !== before.open || newest !== before.newest || unavailable !== before.unavailable) this.reload();
   }
 
   async reload() {
@@ -210,11 +226,11 @@ export class Chart {
     this.nowButton.hidden = this.candles.reachesNow;
     this.drawMark();
     this.describe();
-    if (this.cursor === null) this.showLegend(null);
+    if (this.cursor === null) this.showLegend();
     else this.showCursor();
   }
 
-  /** For whoever can't see the pixels: how many, from when to when. */
+  /** What is drawn, for whoever looks at the element and not at the pixels: how many, from when to when. */
   describe() {
     const { rows } = this.candles;
     this.canvas.dataset.candles = rows.length;
@@ -245,11 +261,14 @@ export class Chart {
     return this.candles.rows.findIndex((row) => seconds(row) === time);
   }
 
-  /** The candle's numbers in words; without an index the newest one's. */
-  showLegend(index) {
+  indexOf(start) {
+    return this.candles.rows.findLastIndex((row) => row.start === start);
+  }
+
+  /** The numbers in words: of the candle that the keyboard or the pointer is on, else of the newest. */
+  showLegend() {
     const { rows, symbol, interval } = this.candles;
-    this.hovered = index === -1 ? null : index;
-    const row = rows[this.hovered ?? rows.length - 1];
+    const row = rows[this.indexOf(this.cursor ?? this.hovered)] ?? rows.at(-1);
     const start = this.legend.querySelector('[data-slot="start"]');
     const incomplete = this.legend.querySelector('[data-slot="incomplete"]');
     if (!row) {
@@ -273,7 +292,7 @@ export class Chart {
     const { rows, reachesNow, reachesBeginning, interval } = this.candles;
     const over = (seconds(row) + SECONDS[interval]) * 1000 <= Date.now();
     if (reachesNow && row === rows.at(-1)) return over ? "no later trade has shown yet that it is." : "it is still growing.";
-    if (row === rows[0] && (reachesBeginning || rows.length < 500)) return "the tape begins in it.";
+    if (row === rows[0] && reachesBeginning) return "the tape begins in it.";
     if (this.gaps.open) return "trades of it are missing, and being fetched.";
     if (this.gaps.unavailable) return "it lacks trades that the exchange itself no longer has.";
     return "its trades or its neighbours' are not all here yet.";
@@ -302,7 +321,6 @@ export class Chart {
       if (candles !== this.candles) return;
       const range = this.chart.timeScale().getVisibleLogicalRange();
       const added = older ? candles.rows.length - count : 0;
-      if (this.cursor !== null) this.cursor += added;
       this.setData();
       if (range) this.chart.timeScale().setVisibleLogicalRange({ from: range.from + added, to: range.to + added });
     });
@@ -320,15 +338,18 @@ export class Chart {
   step(by) {
     const { rows } = this.candles;
     const last = rows.length - 1;
-    this.cursor = Math.max(0, Math.min(last, (this.cursor ?? last + (by < 0 ? 1 : 0)) + by));
-    this.lookAt(this.cursor + 10, { onlyIfHidden: this.cursor });
+    const from = this.cursor === null ? last + (by < 0 ? 1 : 0) : this.indexOf(this.cursor);
+    const index = Math.max(0, Math.min(last, from + by));
+    this.cursor = rows[index].start;
+    this.lookAt(index + 10, { onlyIfHidden: index });
     this.showCursor();
+    this.spoken.textContent = this.legend.textContent;
   }
 
   showCursor() {
-    const row = this.candles.rows[this.cursor];
-    this.chart.setCrosshairPosition(Number(row.close), seconds(row), this.prices);
-    this.showLegend(this.cursor);
+    const row = this.candles.rows[this.indexOf(this.cursor)];
+    if (row) this.chart.setCrosshairPosition(Number(row.close), seconds(row), this.prices);
+    this.showLegend();
   }
 
   zoom(factor) {

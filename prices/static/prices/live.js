@@ -1,6 +1,8 @@
 // What is new, as it comes. In: /stream, or once a second /latest and /status when the stream has no place or is cut
 // off. Out: calls of the handlers. A hidden tab lets its place go and asks for prices alone, now and then, for its title.
 
+import { milliseconds } from "./numbers.js";
+
 const POLL_EVERY_MS = 1000;
 const POLL_HIDDEN_EVERY_MS = 2000;
 const TIMEOUT_MS = 4000;
@@ -11,7 +13,7 @@ const STREAM_AGAIN_AFTER_MS = 10_000;
 const pause = (milliseconds) => new Promise((resume) => setTimeout(resume, milliseconds));
 
 export class Feed {
-  /** `urls`: latest, status, stream, candles. `handlers`: prices, movements, candles, status, came (how, or null). */
+  /** `urls`: latest, status, stream, candles. `handlers`: prices, movements, candles, status, came (how, "later", or null). */
   constructor(urls, handlers) {
     this.urls = urls;
     this.handlers = handlers;
@@ -20,6 +22,7 @@ export class Feed {
     this.heardAt = -Infinity;
     this.streamNotBefore = 0;
     this.ahead = 0; // the server's clock, in milliseconds: an age must not depend on how this machine's is set
+    this.wake = () => {}; // ends a hidden tab's pause
   }
 
   start() {
@@ -34,8 +37,13 @@ export class Feed {
   }
 
   visibilityChanged() {
-    if (document.hidden) this.closeStream();
-    else this.streamNotBefore = 0;
+    this.wake();
+    if (!document.hidden) {
+      this.streamNotBefore = 0;
+      return;
+    }
+    this.closeStream();
+    this.handlers.came("later");
   }
 
   /** For ever: open a stream when there is none and may be one, and ask while none speaks. */
@@ -47,18 +55,21 @@ export class Feed {
         continue;
       }
       if (!this.source && Date.now() >= this.streamNotBefore) this.openStream();
-      const began = Date.now();
-      while (this.source && Date.now() - Math.max(this.heardAt, began) < SILENT_AFTER_MS && !document.hidden) {
+      if (this.source && this.silence() < SILENT_AFTER_MS) {
         await pause(POLL_EVERY_MS / 4);
+        continue;
       }
-      if (document.hidden || this.isStreaming()) continue;
-      this.handlers.came((await this.poll(["prices", "status", "candles"])) ? "polling" : null);
+      // Half a connection may stay open for ever.
+      if (this.source && this.silence() > STREAM_AGAIN_AFTER_MS) this.openStream();
+      const answered = await this.poll(["prices", "status", "candles"]);
+      if (this.silence() >= SILENT_AFTER_MS && !document.hidden) this.handlers.came(answered ? "polling" : null);
       await pause(POLL_EVERY_MS);
     }
   }
 
-  isStreaming() {
-    return this.source !== null && Date.now() - this.heardAt < SILENT_AFTER_MS;
+  /** For how long the stream has said nothing, in milliseconds. */
+  silence() {
+    return performance.now() - this.heardAt;
   }
 
   openStream() {
@@ -66,12 +77,12 @@ export class Feed {
     const query = this.chart ? `?candles=${this.chart.symbol}&interval=${this.chart.interval}` : "";
     const source = new EventSource(this.urls.stream + query);
     this.source = source;
+    this.heardAt = performance.now(); // it gets its time to begin
     for (const name of ["prices", "movements", "candles", "status"]) {
       source.addEventListener(name, (event) => {
         if (source !== this.source) return;
-        this.heardAt = Date.now();
-        this.setClock(Number(event.lastEventId));
-        this.handlers[name](JSON.parse(event.data));
+        this.heardAt = performance.now();
+        this.pass(name, JSON.parse(event.data));
         this.handlers.came("stream");
       });
     }
@@ -90,9 +101,12 @@ export class Feed {
     this.heardAt = -Infinity;
   }
 
-  setClock(serverNow) {
-    const ahead = serverNow - Date.now();
-    this.ahead = Math.abs(ahead) > 2000 ? ahead : 0;
+  pass(name, news) {
+    if (name === "status") {
+      const ahead = milliseconds(news.time) - Date.now(); // it counts whole seconds
+      this.ahead = Math.abs(ahead) > 2000 ? ahead : 0;
+    }
+    this.handlers[name](news);
   }
 
   now() {
@@ -100,8 +114,8 @@ export class Feed {
   }
 
   async pauseHidden() {
-    const shown = new Promise((resume) => document.addEventListener("visibilitychange", resume, { once: true }));
-    await Promise.race([pause(POLL_HIDDEN_EVERY_MS), shown]);
+    const shown = new Promise((resume) => (this.wake = resume));
+    if (document.hidden) await Promise.race([pause(POLL_HIDDEN_EVERY_MS), shown]);
   }
 
   /** Ask for these, side by side; true when the server answered. */
@@ -126,8 +140,7 @@ export class Feed {
       });
       if (!response.ok) return response.status === 503; // the server lives; /status says what is wrong
       const body = await response.json();
-      this.setClock(Date.parse(response.headers.get("Date")));
-      this.handlers[name](name === "candles" ? { symbol, interval, candles: body } : body);
+      this.pass(name, name === "candles" ? { symbol, interval, candles: body } : body);
       return true;
     } catch {
       return false;

@@ -1,7 +1,7 @@
 // The page's entry: prices above, the chart, what it is worth, and questions. Without it the page still answers, through
 // plain GET forms.
 
-import { Chart } from "./chart.js";
+import { makeChart } from "./chart.js";
 import { Feed } from "./live.js";
 import { inDigits, milliseconds } from "./numbers.js";
 import { Cards } from "./prices.js";
@@ -17,14 +17,16 @@ const find = (selector) => document.querySelector(selector);
 const urls = document.body.dataset;
 
 if (find("#prices")) begin();
-else setInterval(reloadWhenBack, RELOAD_WITHOUT_PAGE_MS); // the page was made without the database
+else reloadWhenBack(); // the page was made without the database
 
 async function reloadWhenBack() {
   try {
-    if ((await fetch(urls.latest, { cache: "no-store" })).ok) location.reload();
+    const signal = AbortSignal.timeout(RELOAD_WITHOUT_PAGE_MS);
+    if ((await fetch(urls.latest, { cache: "no-store", signal })).ok) return location.reload();
   } catch {
     // not yet
   }
+  setTimeout(reloadWhenBack, RELOAD_WITHOUT_PAGE_MS);
 }
 
 function begin() {
@@ -39,15 +41,21 @@ function begin() {
     movements: (movements) => cards.showMovements(movements),
     candles: (candles) => chart.update(candles),
     status(status) {
+      const isBack = status.database && trust.status?.database === false;
       trust.show(status);
-      if (status.database) chart.setGaps(status.open_gaps, status.unavailable_trades);
+      if (status.database) chart.setGaps(status);
+      if (isBack) chart.reload();
     },
     came(how) {
-      if (how !== null && trust.came === null) chart.reload(); // what was missed meanwhile
+      if (["stream", "polling"].includes(how) && [null, "later"].includes(trust.came)) catchUp();
       trust.setCame(how);
     },
   });
-  const chart = new Chart(find("#chart"), urls.candles, (symbol, interval) => feed.watch(symbol, interval));
+  const chart = makeChart(find("#chart"), urls.candles, (symbol, interval) => feed.watch(symbol, interval));
+  const catchUp = () => {
+    chart.reload();
+    cards.loadLines();
+  };
   const choose = chartChoice(chart, cards);
   const mark = (kind, answer) => markAnswer(chart, choose, kind, answer);
 
@@ -56,7 +64,6 @@ function begin() {
     const iso = time.textContent.trim().replace(" UTC", "").replace(" ", "T");
     if (/^\d{4}-/.test(iso)) showLocalTime(time, iso);
   });
-  document.addEventListener("visibilitychange", () => document.hidden || chart.reload());
   const tick = () => trust.showAge(cards.showAges(feed.now()));
   setInterval(tick, TICK_MS);
   feed.start();

@@ -8,6 +8,7 @@ const SPARKLINE_MINUTES = 60;
 const SPARKLINE_WIDTH = 120;
 const SPARKLINE_HEIGHT = 40;
 const SPARKLINE_EVERY_MS = 60_000;
+const TIMEOUT_MS = 10_000;
 const TITLE = document.title;
 
 export class Cards {
@@ -19,13 +20,17 @@ export class Cards {
     this.closes = new Map(); // by symbol: the last hour's, oldest first
     this.titled = null;
     for (const card of this.list.children) this.prepare(card, card.dataset.symbol);
-    setInterval(() => [...this.list.children].forEach((card) => this.loadLine(card)), SPARKLINE_EVERY_MS);
+    setInterval(() => document.hidden || this.loadLines(), SPARKLINE_EVERY_MS);
   }
 
   prepare(card, symbol) {
     card.dataset.symbol = symbol;
     learnDigits(symbol, card.querySelector('[data-slot="price"]').textContent);
     this.loadLine(card);
+  }
+
+  loadLines() {
+    for (const card of this.list.children) this.loadLine(card);
   }
 
   find(symbol) {
@@ -46,6 +51,7 @@ export class Cards {
 
   showPrice(card, price) {
     const { symbol } = price;
+    if (price.timestamp < card.dataset.timestamp) return; // an answer that was overtaken
     const before = card.dataset.price ?? card.querySelector('[data-slot="price"]').textContent;
     if (/\d/.test(before)) {
       const change = scaled(price.price) - scaled(before);
@@ -108,7 +114,10 @@ export class Cards {
     const { symbol } = card.dataset;
     try {
       const query = `?symbol=${symbol}&interval=1m&limit=${SPARKLINE_MINUTES}`;
-      const response = await fetch(this.candlesUrl + query, { headers: { Accept: "application/json" } });
+      const response = await fetch(this.candlesUrl + query, {
+        headers: { Accept: "application/json" },
+        signal: AbortSignal.timeout(TIMEOUT_MS),
+      });
       if (!response.ok) return;
       const candles = await response.json();
       for (const { high, low } of candles) [high, low].forEach((price) => learnDigits(symbol, price));

@@ -10,6 +10,8 @@ const UNREACHABLE = {
   sentence: "The server does not answer: nothing here is new. This page goes on by itself when it is back.",
 };
 
+const ASKING = { level: "amber", word: "Asking.", sentence: "This page was in the background." };
+
 export class Trust {
   constructor(panel, sentences, staleAfterMs) {
     this.panel = panel;
@@ -42,11 +44,12 @@ export class Trust {
     fill(this.panel, { word, sentence });
   }
 
-  /** `how` the newest came: stream, polling, or null when nothing comes. */
+  /** `how` the newest came: stream, polling, null when nothing comes; "later" in the background. */
   setCame(how) {
     if (how === this.came) return;
     this.came = how;
-    if (how === null) this.showVerdict(UNREACHABLE);
+    if (how === "later") this.showVerdict(ASKING);
+    else if (how === null) this.showVerdict(UNREACHABLE);
     else if (this.status) this.showVerdict(this.status);
   }
 
@@ -60,7 +63,7 @@ export class Trust {
   }
 
   state(age) {
-    if (this.came === "snapshot") return "snapshot";
+    if (this.came === "snapshot" || this.came === "later") return this.came;
     if (this.came === null) return "offline";
     if (this.status?.database === false) return "database";
     if (age === Infinity) return "empty";

@@ -84,3 +84,11 @@ def test_a_message_in_parts_is_put_together_and_a_ping_may_come_between_them():
 def test_what_is_no_websocket_is_refused(broken):
     with pytest.raises(ProtocolError):
         MessageReader().feed(broken)
+
+
+def test_what_came_before_an_error_is_not_lost():
+    reader = MessageReader()
+
+    assert reader.feed(frame(b"good") + part(0, b"bad", final=True)) == [Message(TEXT, b"good")]
+    with pytest.raises(ProtocolError):
+        reader.feed(b"")

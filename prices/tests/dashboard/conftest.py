@@ -7,6 +7,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from django.db import connections
 from playwright.sync_api import sync_playwright
 
 from prices import tape
@@ -29,6 +30,8 @@ FLAGS = [
 
 @pytest.fixture(scope="package")
 def browser():
+    # While its event loop runs, this thread has another connection: a test here might end the one from before.
+    connections.close_all()
     with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
         # Playwright's event loop runs in this thread, where Django would refuse to use the database.
         patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")

@@ -64,7 +64,7 @@ def test_arrow_keys_go_from_candle_to_candle(visit, hours):
 
     press_on_the_chart(page, "ArrowLeft", "ArrowLeft", "ArrowLeft")
     sees(legend(page), f"{hours - 2 * MINUTE:%Y-%m-%d %H:%M} UTC", "Close 60002.5")
-    expect(legend(page)).to_have_attribute("aria-live", "polite")
+    sees(page.locator("#chart-spoken"), "Close 60002.5")
     press_on_the_chart(page, "ArrowRight", "+", "-")
     sees(legend(page), f"{hours - MINUTE:%Y-%m-%d %H:%M} UTC", "Close 60001.5")
 
@@ -131,6 +131,22 @@ def test_a_gap_is_shown_and_healed_and_shown_as_healed(visit, hours):
     expect(trust(page, "gaps")).to_have_text("0")
     expect(trust(page, "missing")).to_have_text("0")
     sees(legend(page), f"{hours:%Y-%m-%d %H:%M} UTC", "Close 60002.0 Volume 1.5 Trades 3")
+    expect(legend(page).locator("[data-slot=incomplete]")).to_be_hidden()
+
+
+def test_a_quiet_symbols_candle_is_found_complete_by_the_next_one(visit, symbols):
+    now = this_minute()
+    tape.store([trade(1, at=now - 20 * MINUTE), trade(2, "61930", at=now - 10 * MINUTE)])
+    page = visit()
+    shows_candles(page, 2)
+    sees(legend(page), "Close 61930", "Not complete: no later trade has shown yet that it is.")
+    expect(state(page, "stale")).to_be_visible()
+
+    tape.store([trade(3, "61931", at=now)])
+
+    shows_candles(page, 3)
+    press_on_the_chart(page, "ArrowLeft", "ArrowLeft")
+    sees(legend(page), f"{now - 10 * MINUTE:%Y-%m-%d %H:%M} UTC", "Close 61930")
     expect(legend(page).locator("[data-slot=incomplete]")).to_be_hidden()
 
 

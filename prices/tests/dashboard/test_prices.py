@@ -151,6 +151,7 @@ def test_a_hidden_tab_lets_its_place_go_and_keeps_its_title(visit, market):
         "Object.defineProperty(document, 'hidden', { value: true, configurable: true });"
         "document.dispatchEvent(new Event('visibilitychange'))"
     )
+    sees(page.locator("#trust"), "Asking.")
     asked.clear()
     store_now(10, "61999.99")
     expect(page).to_have_title("61999.99 ▲ BTCUSDT")
@@ -159,3 +160,5 @@ def test_a_hidden_tab_lets_its_place_go_and_keeps_its_title(visit, market):
     page.evaluate("delete document.hidden; document.dispatchEvent(new Event('visibilitychange'))")
     wait_until(lambda: page.evaluate("1") and any("/stream" in url for url in asked))
     expect(state(page, "live")).to_be_visible()
+    sees(page.locator("#trust"), "No ingester runs")
+    sees(page.locator("#chart-legend"), "Close 61999.99")

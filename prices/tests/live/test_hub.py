@@ -1,5 +1,6 @@
 """One hub for all viewers: places, the state of the moment, and a thread that lives as long as somebody watches."""
 
+import re
 import threading
 
 import pytest
@@ -36,6 +37,14 @@ def test_places_are_counted(hub):
     hub.leave(None)
 
     assert hub.enter(2, None)
+
+
+def test_nothing_is_kept_for_nobody(hub):
+    hub._publish(State(prices={"BTCUSDT": b"old"}, status=b"old"))
+
+    assert hub.status == b""
+    hub.enter(9, None)
+    assert hub.wait_for_news(0, 10).prices == {}
 
 
 def test_its_thread_lives_while_somebody_watches(hub):
@@ -139,7 +148,7 @@ def test_silence_is_kept_alive():
 
     events = viewer.events(Quiet(), None, None, lambda: None, clock)
 
-    assert next(events) == viewer.RETRY
+    assert re.fullmatch(rb"retry: [123]\d\d\d\n\n", next(events))
     assert next(events) == viewer.KEEP_ALIVE
     began = clock.now
     assert next(events) == viewer.KEEP_ALIVE

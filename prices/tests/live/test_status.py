@@ -26,6 +26,17 @@ def beat(name="host:1", age_s=0.5, *, connected=True, rate=130.0, lag_us=50_000)
     )
 
 
+def unavailable_gap():
+    Gap.objects.create(
+        symbol="ETHUSDT",
+        first_missing_id=5,
+        last_missing_id=9,
+        closed_at=NOON,
+        outcome=Gap.Outcome.UNAVAILABLE,
+        unavailable_trades=5,
+    )
+
+
 @pytest.fixture
 def fresh(symbols):
     tape.store([trade(1, at=NOON - SECOND), trade(1, symbol="ETHUSDT", at=NOON - 2 * SECOND)])
@@ -75,19 +86,28 @@ def test_a_stale_symbol(symbols):
     assert "BTCUSDT is stale" in sentence
 
 
+def test_an_audit_that_proved_nothing(fresh):
+    beat()
+    Audit.objects.create(proven=False, against_exchange=False, symbols=2, trades=7)
+
+    level, sentence = told()
+    assert level == "amber"
+    assert "the last audit found something off" in sentence
+
+
+def test_what_the_exchange_itself_lacks(fresh):
+    beat()
+    unavailable_gap()
+
+    assert told() == ("green", "Live. Nothing is missing but 5 trades that the exchange itself no longer has.")
+
+
 def test_the_numbers(fresh):
     beat("a:1", rate=100.04, lag_us=70_000)
     beat("b:1", rate=30.0, lag_us=None)
     beat("dead:1", age_s=60, rate=999.0, lag_us=1)
     gaps.record([gaps.Hole("BTCUSDT", 10, 19)])
-    Gap.objects.create(
-        symbol="ETHUSDT",
-        first_missing_id=5,
-        last_missing_id=9,
-        closed_at=NOON,
-        outcome=Gap.Outcome.UNAVAILABLE,
-        unavailable_trades=5,
-    )
+    unavailable_gap()
     Audit.objects.create(finished_at=NOON - 90 * SECOND, proven=True, against_exchange=False, symbols=2, trades=7)
 
     status = read_status(NOON)
@@ -103,6 +123,7 @@ def test_the_numbers(fresh):
         "lag_s": 0.07,
         "open_gaps": 1,
         "missing_trades": 10,
+        "newest_gap": Gap.objects.latest("id").id,
         "unavailable_trades": 5,
         "last_audit": {"finished_at": "2026-05-29T11:58:30", "age_s": 90.0, "proven": True, "trades": 7},
     }
