@@ -1,4 +1,5 @@
-"""Runs every benchmark, one after another, and writes what they found. Out: docs/benchmarks.md, with its plots.
+"""Runs every benchmark, one after another. Out: docs/benchmarks.md with what they found and its plots, and the README's
+quotation of it.
 
 A script that fails is named, and the others still run. Ends with 1 when one failed or a demand is not met.
 
@@ -22,6 +23,7 @@ from results import Figure, Result
 
 SCRIPTS = ("ingest", "latency", "queries", "throughput", "steady", "heal", "live")
 REPORT = PROJECT / "docs" / "benchmarks.md"
+README = PROJECT / "README.md"
 NOTES = PROJECT / "benchmarks" / "notes.md"
 MARKS = {True: "met", False: "NOT MET", None: ""}
 
@@ -36,6 +38,7 @@ def main() -> None:
     failed = [script for script in options.only if not run(script)]
     results = {script: read(script) for script in SCRIPTS if result_file(script).exists()}
     REPORT.write_text("\n".join(write(results, failed)))
+    quote(demands(results))
     print_demands(results)
     print(f"\n{(time.monotonic() - began_at) / 60:.0f} minutes. The report: {REPORT.relative_to(PROJECT)}")
     if failed:
@@ -96,6 +99,13 @@ def write(results: dict[str, Result], failed: list[str]) -> list[str]:
     if NOTES.exists():
         lines += ["## What was tried and learnt", "", NOTES.read_text()]
     return lines
+
+
+def quote(figures: list[Figure]) -> None:
+    """The README tells the same."""
+    head, begin, rest = README.read_text().partition("<!-- figures -->\n")
+    _, end, tail = rest.partition("<!-- /figures -->\n")
+    README.write_text("".join([head, begin, *(f"{row}\n" for row in table(figures)), end, tail]))
 
 
 def table(figures: list[Figure]) -> list[str]:
