@@ -156,6 +156,16 @@ class GapAdmin(ReadOnlyAdmin):
     )
 
 
+@admin.display(description="trades per second", ordering="trades_per_second")
+def _trades_per_second(ingester: Any) -> str:
+    return f"{ingester.trades_per_second:,.1f}"
+
+
+@admin.display(description="lag behind the exchange", ordering="lag_us", empty_value="-")
+def _lag(ingester: Any) -> str | None:
+    return None if ingester.lag_us is None else f"{ingester.lag_us / 1_000_000:.2f} s"
+
+
 @admin.register(Ingester)
 class IngesterAdmin(ReadOnlyAdmin):
     list_display = (
@@ -164,8 +174,8 @@ class IngesterAdmin(ReadOnlyAdmin):
         _time("beat_at", "%Y-%m-%d %H:%M:%S"),
         "connected",
         "heals",
-        "trades_per_second",
-        "lag_us",
+        _trades_per_second,
+        _lag,
     )
 
 

@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from prices import tape
-from prices.models import Candle, Gap, HourCandle, Price, Symbol
+from prices.models import Audit, Candle, Gap, HourCandle, Ingester, Price, Symbol
 from prices.tests.factories import NOON, trade
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("symbols")]
@@ -273,3 +273,22 @@ def test_gaps_tell_what_is_missing_and_what_became_of_it(admin_client):
 def test_every_admin_page_is_there_for_a_tape_without_a_trade(admin_client):
     for path in ("/admin/", "/admin/prices/", PRICES, CANDLES, HOURS, GAPS, SYMBOLS):
         assert admin_client.get(path).status_code == 200
+
+
+def test_ingesters_and_audits_are_listed(admin_client):
+    Ingester.objects.create(
+        name="host:1",
+        started_at=NOON,
+        beat_at=NOON,
+        connected=True,
+        heals=True,
+        trades_per_second=1234.567,
+        lag_us=29_706,
+    )
+    Ingester.objects.create(name="host:2", started_at=NOON, beat_at=NOON, connected=False, heals=False)
+    Audit.objects.create(finished_at=NOON, proven=True, against_exchange=False, symbols=2, trades=23_588)
+
+    ingesters = text(admin_client.get("/admin/prices/ingester/"))
+    assert "1,234.6 0.03 s" in ingesters
+    assert "0.0 -" in ingesters
+    assert "2026-05-29 12:00:00" in text(admin_client.get("/admin/prices/audit/"))
