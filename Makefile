@@ -21,11 +21,13 @@ help:
 	@echo "make bench  how fast it is: every benchmark, then docs/benchmarks.md (20 minutes)"
 	@echo "make screenshots  the README's pictures, anew"
 	@echo
-	@echo "make run PORT=8080 takes another port, make run PYTHON=python3.12 another Python (3.11 or newer)."
+	@echo "make run PORT=8080 takes another port (make demo EXCHANGE_PORT=9555 another exchange's), and"
+	@echo "make run PYTHON=python3.12 another Python (3.11 or newer)."
 
 TOGETHER := $(BIN)/python -m tracker.run_together
 PAGE := $(HOST):$(PORT)/PORT
 
+run: export COMMAND := $(BIN)/python manage.py
 run: install
 	@$(TOGETHER) $(PAGE) --
 	$(BIN)/python manage.py migrate --verbosity 0
@@ -37,22 +39,19 @@ run: install
 
 # A database and an exchange of its own: made-up trades never mix with real ones, and each demo begins a new tape, of
 # which no browser may remember another's answers.
-DEMO := VAR_DIR=var/demo DATABASE_URL=
-demo: export VAR_DIR := $(CURDIR)/var/demo
-demo: export DATABASE_URL :=
-demo: export METRICS_PORT :=
-demo: export KEEP_PAST_ANSWERS_S := 0
-demo: export SYMBOLS := BTCUSDT,ETHUSDT
-demo: export BINANCE_WS_URL := ws://127.0.0.1:$(EXCHANGE_PORT)
-demo: export BINANCE_REST_URL := http://127.0.0.1:$(EXCHANGE_PORT)
+DEMO_SETTINGS := VAR_DIR=$(CURDIR)/var/demo DATABASE_URL= METRICS_PORT=0 KEEP_PAST_ANSWERS_S=0 SYMBOLS=BTCUSDT,ETHUSDT \
+	BINANCE_WS_URL=ws://127.0.0.1:$(EXCHANGE_PORT) BINANCE_REST_URL=http://127.0.0.1:$(EXCHANGE_PORT)
+demo: export ENV_FILE := var/demo.env
+demo: export COMMAND := ENV_FILE=$(ENV_FILE) $(BIN)/python manage.py
 demo: export EXCHANGE_PORT := $(EXCHANGE_PORT)
 demo: install
+	@mkdir -p var && printf '%s\n' $(DEMO_SETTINGS) > var/demo.env
 	@$(TOGETHER) $(PAGE) 127.0.0.1:$(EXCHANGE_PORT)/EXCHANGE_PORT --
 	$(BIN)/python manage.py migrate prices zero --verbosity 0
 	$(BIN)/python manage.py migrate --verbosity 0
 	@echo
 	@echo "  The page: http://$(HOST):$(PORT)/      Made-up trades, a new tape. Ctrl-C stops everything."
-	@echo "  Its commands: $(DEMO) $(BIN)/python manage.py createsuperuser (or audit_prices, ...)"
+	@echo "  Its commands: $$COMMAND createsuperuser (or audit_prices, ...)"
 	@echo
 	@$(TOGETHER) $(PAGE) -- --no-colour --env /dev/null --procfile Procfile.demo start || [ $$? -eq 130 ]
 

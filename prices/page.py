@@ -77,6 +77,7 @@ def page(request: HttpRequest) -> HttpResponse:
     except OUT_OF_REACH as error:
         log_unreachable_database(error)
         context, status = {"state": "database", "stale_after_s": STALE_AFTER_S}, 503
+    context["command"] = settings.COMMAND
     context["simulated"] = urlsplit(settings.BINANCE_WS_URL).hostname in LOOPBACK
     response = render(request, "index.html", context, status=status)
     response.headers["Cache-Control"] = "no-cache"
@@ -185,9 +186,8 @@ def _readable(row: Row) -> Row:
 
 def _readable_status(status: dict[str, Any]) -> dict[str, str]:
     """The trust panel as text; the script writes the same words when it takes over (static/prices/trust.js)."""
-    age_s, rate, lag_s, audit = (
-        status[name] for name in ("newest_trade_age_s", "trades_per_second", "lag_s", "last_audit")
-    )
+    age_s, rate, lag_s = (status[name] for name in ("newest_trade_age_s", "trades_per_second", "lag_s"))
+    audit, gap = status["last_audit"], status["last_gap"]
     return {
         "level": status["level"],
         "word": status["word"],
@@ -197,7 +197,8 @@ def _readable_status(status: dict[str, Any]) -> dict[str, str]:
         "lag": "–" if lag_s is None else f"{lag_s:.2f} s",
         "gaps": f"{status['open_gaps']:,}",
         "missing": _missing_in_words(status),
-        "audit": _audit_in_words(audit) if audit else "never: run python manage.py audit_prices",
+        "audit": _audit_in_words(audit) if audit else f"never: run {settings.COMMAND} audit_prices",
+        "gap": _gap_in_words(gap) if gap else "none ever",
     }
 
 
@@ -208,6 +209,11 @@ def _missing_in_words(status: dict[str, Any]) -> str:
 
 def _audit_in_words(audit: dict[str, Any]) -> str:
     return f"{'proven' if audit['proven'] else 'NOT proven'}, {_in_words(audit['age_s'])} ago"
+
+
+def _gap_in_words(gap: dict[str, Any]) -> str:
+    outcome = {"healed": "healed ", "unavailable": "not at the exchange, "}.get(gap["outcome"], "found ")
+    return f"{gap['trades']:,} trade{'s' if gap['trades'] != 1 else ''}, {outcome}{_in_words(gap['age_s'])} ago"
 
 
 def _in_words(seconds: float) -> str:

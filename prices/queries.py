@@ -76,6 +76,14 @@ class IngesterState(NamedTuple):
     lag_us: int | None
 
 
+class GapState(NamedTuple):
+    id: int
+    found_at: datetime
+    closed_at: datetime | None
+    outcome: str | None
+    trades: int
+
+
 class AuditResult(NamedTuple):
     finished_at: datetime
     proven: bool
@@ -94,6 +102,8 @@ class SymbolState(NamedTuple):
     open_gaps: int
     missing_trades: int
     unavailable_trades: int
+    # Ids that lack among the recent ones, noted as a gap by now or not; without those that the exchange itself lacks.
+    recent_missing: int = 0
 
 
 def latest_prices(symbol: str | None = None) -> list[LatestPrice]:
@@ -319,7 +329,11 @@ def last_audit() -> AuditResult | None:
 _SYMBOL_STATES = """
 SELECT symbols.name, symbols.tracked, newest.timestamp,
        recent.since, recent.minutes, recent.trades,
-       coalesce(missing.gaps, 0), coalesce(missing.trades, 0), coalesce(unavailable.trades, 0)
+       coalesce(missing.gaps, 0), coalesce(missing.trades, 0), coalesce(unavailable.trades, 0),
+       greatest(0, recent.lacking - (
+           SELECT coalesce(sum(unavailable_trades), 0) FROM gaps
+           WHERE gaps.symbol = symbols.name AND outcome = 'unavailable' AND last_missing_id > recent.first_id
+       ))::bigint
 FROM symbols
 LEFT JOIN LATERAL (
     SELECT timestamp FROM prices
@@ -328,9 +342,11 @@ LEFT JOIN LATERAL (
     LIMIT 1
 ) AS newest ON true
 CROSS JOIN LATERAL (
-    SELECT min(minute) AS since, count(*) AS minutes, coalesce(sum(trade_count), 0) AS trades
+    SELECT min(minute) AS since, count(*) AS minutes, coalesce(sum(trade_count), 0) AS trades,
+           min(first_trade_id) AS first_id,
+           coalesce(max(last_trade_id) - min(first_trade_id) + 1 - sum(trade_count), 0) AS lacking
     FROM (
-        SELECT minute, trade_count FROM candles
+        SELECT minute, trade_count, first_trade_id, last_trade_id FROM candles
         WHERE candles.symbol = symbols.name
         ORDER BY minute DESC
         LIMIT 60
@@ -350,9 +366,15 @@ ORDER BY symbols.name
 """
 
 
-def newest_gap_id() -> int | None:
-    """The number of the gap that was found last, closed or not; None when there never was one."""
-    return _fetch_all("SELECT max(id) FROM gaps")[0][0]  # type: ignore[no-any-return]
+def newest_gap() -> GapState | None:
+    """The gap that was found last, closed or not; None when there never was one."""
+    rows = _fetch_all(
+        """
+        SELECT id, found_at, closed_at, outcome, last_missing_id - first_missing_id + 1
+        FROM gaps ORDER BY id DESC LIMIT 1
+        """
+    )
+    return GapState(*rows[0]) if rows else None
 
 
 def symbol_states() -> list[SymbolState]:

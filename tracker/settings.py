@@ -18,7 +18,11 @@ from tracker.secret_key import kept_secret_key
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 env = environ.Env()
-env.read_env(BASE_DIR / ".env")
+# Who runs several trackers names each one's file; what it says goes before the environment.
+ENV_FILE = env.str("ENV_FILE", default="")
+if ENV_FILE and not Path(ENV_FILE).is_file():
+    raise ImproperlyConfigured(f"ENV_FILE names {ENV_FILE}, which is not there.")
+env.read_env(ENV_FILE or BASE_DIR / ".env", overwrite=bool(ENV_FILE))
 
 # Everything the project writes to disk: the embedded database, the generated secret key.
 VAR_DIR = Path(env.str("VAR_DIR", default="") or BASE_DIR / "var").resolve()
@@ -40,6 +44,9 @@ METRICS_PORT = env.str("METRICS_PORT", default="") or "0"  # read as a number by
 
 # How long browsers and proxies may keep answers about the past; 0: they ask each time whether they still hold.
 KEEP_PAST_ANSWERS_S = env.int("KEEP_PAST_ANSWERS_S", default=86_400)
+
+# How a command begins in what people are told to run.
+COMMAND = env.str("COMMAND", default="python manage.py")
 
 # How many may watch the live stream at a time. Each needs a thread of the web server (256 in the Procfile).
 LIVE_VIEWERS = env.int("LIVE_VIEWERS", default=200)

@@ -34,7 +34,7 @@ FIRST_TRADE_WITHIN_S = 300.0
 WHOLE, HEALING, FAILING = "whole", "healing", "failing"
 
 
-def longest_silence_s(state: SymbolState) -> float:
+def longest_silence_s(state: SymbolState, stale_after_s: float = STALE_AFTER_S) -> float:
     """The age at which a symbol's newest trade is too old, judged by the symbol's own recent minutes.
 
     Its usual silence is the mean time between two trades or, since a quiet symbol's trades come in bursts, the mean
@@ -44,7 +44,7 @@ def longest_silence_s(state: SymbolState) -> float:
         return FIRST_TRADE_WITHIN_S
     span_s = (state.newest_trade_at - state.recent_since).total_seconds()
     silence_s = max(span_s / state.recent_trades, span_s / state.recent_minutes - 60.0)
-    shortest_s = STALE_AFTER_S if state.recent_trades >= FEWEST_TRADES else UNKNOWN_RATE_S
+    shortest_s = stale_after_s if state.recent_trades >= FEWEST_TRADES else UNKNOWN_RATE_S
     return max(shortest_s, STALE_AFTER_SILENCES * silence_s)
 
 
@@ -53,6 +53,7 @@ class Examiner:
     """Judges what it is shown. Of the past it knows only since when it has seen a symbol without any trade."""
 
     heartbeat_within_s: float = HEARTBEAT_WITHIN_S
+    stale_after_s: float = STALE_AFTER_S
     _waiting_since: dict[str, datetime] = field(default_factory=dict)
 
     def examine(
@@ -95,7 +96,7 @@ class Examiner:
         return row, reason
 
     def _reason(self, state: SymbolState, age_s: float | None, now: datetime) -> str:
-        longest_s = longest_silence_s(state)
+        longest_s = longest_silence_s(state, self.stale_after_s)
         if age_s is not None:
             self._waiting_since.pop(state.symbol, None)
             if age_s <= longest_s:

@@ -70,4 +70,5 @@ def _signed(change: Decimal) -> str:
 
 
 def _percent(price: Decimal, price_then: Decimal) -> str:
-    return f"{(price / price_then - 1) * 100:+.2f}"
+    percent = f"{(price / price_then - 1) * 100:+.2f}"
+    return percent if percent.strip("+-0.") else "0.00"

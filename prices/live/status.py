@@ -8,18 +8,22 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from django.conf import settings
+
 from prices import queries
 from prices.api.health import FAILING, HEALING, Examiner, seconds_since
 from prices.api.serializers import format_time
 
 # A running ingester beats each second: this many seconds without a beat, and people are told.
 HEARTBEAT_WITHIN_S = 4.0
+# A symbol that is traded all the time has been silent for so long: people are told. /health waits for a minute.
+STALE_AFTER_S = 10.0
 
 GREEN, AMBER, RED = "green", "amber", "red"
 WORDS = {GREEN: "Yes.", AMBER: "Almost.", RED: "Not now."}
 _GONE = "The database is out of reach: nothing here is new. This page goes on by itself when it is back."
 
-_examiner = Examiner(heartbeat_within_s=HEARTBEAT_WITHIN_S)
+_examiner = Examiner(heartbeat_within_s=HEARTBEAT_WITHIN_S, stale_after_s=STALE_AFTER_S)
 
 
 def database_gone(now: datetime) -> dict[str, Any]:
@@ -30,10 +34,13 @@ def database_gone(now: datetime) -> dict[str, Any]:
 def read_status(now: datetime) -> dict[str, Any]:
     """Raises django.db.Error."""
     ingesters = queries.ingesters()
-    health = _examiner.examine(ingesters, queries.symbol_states(), now)
+    states = queries.symbol_states()
+    health = _examiner.examine(ingesters, states, now)
+    # The candles tell of a hole at once, the healer's gaps two seconds later.
+    missing = sum(max(state.missing_trades, state.recent_missing) for state in states)
     alive = [one for one in ingesters if (now - one.beat_at).total_seconds() <= HEARTBEAT_WITHIN_S]
-    symbols, audit = health["symbols"], queries.last_audit()
-    level, sentence = _judge(health, alive, audit)
+    symbols, audit, gap = health["symbols"], queries.last_audit(), queries.newest_gap()
+    level, sentence = _judge(health, alive, missing, audit)
     lags_us = [one.lag_us for one in alive if one.lag_us is not None]
     return {
         "time": _to_the_second(now),
@@ -49,9 +56,15 @@ def read_status(now: datetime) -> dict[str, Any]:
         "trades_per_second": round(sum(one.trades_per_second for one in alive), 1) if alive else None,
         "lag_s": round(min(lags_us) / 1_000_000, 3) if lags_us else None,
         "open_gaps": _total(health, "open_gaps"),
-        "missing_trades": _total(health, "missing_trades"),
-        "newest_gap": queries.newest_gap_id(),
+        "missing_trades": missing,
         "unavailable_trades": _total(health, "unavailable_trades"),
+        "last_gap": gap
+        and {
+            "id": gap.id,
+            "trades": gap.trades,
+            "outcome": gap.outcome,
+            "age_s": seconds_since(gap.closed_at or gap.found_at, now),
+        },
         "last_audit": audit
         and {
             "finished_at": _to_the_second(audit.finished_at),
@@ -63,18 +76,21 @@ def read_status(now: datetime) -> dict[str, Any]:
 
 
 def _judge(
-    health: dict[str, Any], alive: Sequence[queries.IngesterState], audit: queries.AuditResult | None
+    health: dict[str, Any],
+    alive: Sequence[queries.IngesterState],
+    missing: int,
+    audit: queries.AuditResult | None,
 ) -> tuple[str, str]:
     if not alive:
-        return RED, "No ingester runs: no new trade comes in. Start one with python manage.py stream_prices."
+        return RED, f"No ingester runs: no new trade comes in. Start one with {settings.COMMAND} stream_prices."
     if health["status"] == FAILING:
         return AMBER, " ".join(health["reasons"])
     if not any(one.connected for one in alive):
         return AMBER, "The ingester is connecting to the exchange. What passes by meanwhile is fetched afterwards."
-    if health["status"] == HEALING:
-        return AMBER, f"Missing trades are being fetched: {_total(health, 'missing_trades'):,} to go."
+    if missing or health["status"] == HEALING:
+        return AMBER, f"Missing trades are being fetched: {missing:,} to go."
     if audit and not audit.proven:
-        return AMBER, "Live, but the last audit found something off. See python manage.py audit_prices."
+        return AMBER, f"Live, but the last audit found something off. See {settings.COMMAND} audit_prices."
     if unavailable := _total(health, "unavailable_trades"):
         return GREEN, f"Live. Nothing is missing but {unavailable:,} trades that the exchange itself no longer has."
     return GREEN, "Live, and whole: not one trade is missing."

@@ -135,8 +135,8 @@ class StatusSerializer(serializers.Serializer[Any]):
     lag_s = serializers.FloatField(required=False, allow_null=True, help_text="From the exchange to the tape.")
     open_gaps = serializers.IntegerField(required=False)
     missing_trades = serializers.IntegerField(required=False)
-    newest_gap = serializers.IntegerField(
-        required=False, allow_null=True, help_text="Grows with each gap found, healed meanwhile or not."
+    last_gap = serializers.DictField(
+        required=False, allow_null=True, help_text="Found last: id, trades, outcome (null: open), age_s."
     )
     unavailable_trades = serializers.IntegerField(required=False)
     last_audit = serializers.DictField(required=False, allow_null=True)

@@ -151,7 +151,8 @@ def _errors_in_a_sentence() -> Iterator[None]:
         yield
     except ProgrammingError as error:
         raise CommandError(
-            f"{error}The database is not ready. Run: python manage.py migrate", returncode=CANNOT_AUDIT
+            f"The database is not ready, its tables are missing. Run: {settings.COMMAND} migrate",
+            returncode=CANNOT_AUDIT,
         ) from error
     except (OperationalError, InterfaceError) as error:
         raise CommandError(f"The database does not answer: {str(error).strip()}", returncode=CANNOT_AUDIT) from error

@@ -162,7 +162,9 @@ def _when_database_answers(ask: Callable[[], list[str]], stop: StopSignal) -> li
         try:
             return ask_within(ANSWER_WITHIN_S, ask)
         except ProgrammingError as error:
-            raise CommandError(f"{error}The database is not ready. Run: python manage.py migrate") from error
+            raise CommandError(
+                f"The database is not ready, its tables are missing. Run: {settings.COMMAND} migrate"
+            ) from error
         except (OperationalError, InterfaceError, TimeoutError) as error:
             logger.warning("waiting for the database: %s", str(error).strip())
         stop.sleep(delay_s)

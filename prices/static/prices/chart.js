@@ -10,7 +10,9 @@ import { fill, inUtc, showLocalTime } from "./rows.js";
 const { createChart, createSeriesMarkers, CandlestickSeries, HistogramSeries } = window.LightweightCharts ?? {};
 
 const LOAD_WITHIN = 30; // candles from the edge
+const GROWING = "it is still growing.";
 const SHOWN_AT_FIRST = 120;
+const FEWEST_SHOWN = 30;
 const KEYS = { ArrowLeft: -1, ArrowRight: 1, PageUp: -20, PageDown: 20, Home: -Infinity, End: Infinity };
 const ZOOM = { "+": 0.7, "=": 0.7, "-": 1.4 };
 
@@ -72,13 +74,14 @@ class Chart {
       this.hovered = this.candles.rows[this.indexAt(time)]?.start ?? null;
       this.showLegend();
     });
-    this.chart.timeScale().subscribeVisibleLogicalRangeChange((range) => range && this.loadMore(range));
-    this.canvas.addEventListener("keydown", (event) => this.press(event));
-    this.canvas.addEventListener("blur", () => {
-      this.cursor = null;
-      this.chart.clearCrosshairPosition();
+    this.chart.timeScale().subscribeVisibleLogicalRangeChange((range) => {
+      if (!range) return;
+      this.showWayBack(range);
+      this.loadMore(range);
     });
-    this.nowButton.addEventListener("click", () => this.show(this.candles.symbol, this.candles.interval));
+    this.canvas.addEventListener("keydown", (event) => this.press(event));
+    this.canvas.addEventListener("blur", () => this.leave());
+    this.nowButton.addEventListener("click", () => this.goToNow());
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.paint());
   }
 
@@ -199,8 +202,9 @@ class Chart {
   }
 
   /** What the status says of gaps: when one was found or closed, candles may have become whole. */
-  setGaps({ open_gaps: open, newest_gap: newest, unavailable_trades: unavailable }) {
+  setGaps({ open_gaps: open, last_gap: gap, unavailable_trades: unavailable }) {
     const before = this.gaps;
+    const newest = gap?.id ?? null;
     this.gaps = { open, newest, unavailable };
     if (open !== before.open || newest !== before.newest || unavailable !== before.unavailable) this.reload();
   }
@@ -223,7 +227,8 @@ class Chart {
     this.prices.setData(rows.map((row) => this.bar(row)));
     this.volumes.setData(rows.map(volume));
     this.shownComplete = rows.at(-2)?.complete;
-    this.nowButton.hidden = this.candles.reachesNow;
+    const range = this.chart.timeScale().getVisibleLogicalRange();
+    if (range) this.showWayBack(range);
     this.drawMark();
     this.describe();
     if (this.cursor === null) this.showLegend();
@@ -285,13 +290,14 @@ class Chart {
     fill(this.legend, { values: `Open ${open} High ${high} Low ${low} Close ${close} Volume ${row.volume} Trades ${count}` });
     const reason = row.complete ? "" : `Not complete: ${this.reason(row)}`;
     if (incomplete.textContent !== reason) incomplete.textContent = reason;
+    incomplete.classList.toggle("growing", reason.endsWith(GROWING));
     incomplete.hidden = row.complete;
   }
 
   reason(row) {
     const { rows, reachesNow, reachesBeginning, interval } = this.candles;
     const over = (seconds(row) + SECONDS[interval]) * 1000 <= Date.now();
-    if (reachesNow && row === rows.at(-1)) return over ? "no later trade has shown yet that it is." : "it is still growing.";
+    if (reachesNow && row === rows.at(-1)) return over ? "no later trade has shown yet that it is." : GROWING;
     if (row === rows[0] && reachesBeginning) return "the tape begins in it.";
     if (this.gaps.open) return "trades of it are missing, and being fetched.";
     if (this.gaps.unavailable) return "it lacks trades that the exchange itself no longer has.";
@@ -303,8 +309,21 @@ class Chart {
     const scale = this.chart.timeScale();
     const seen = scale.getVisibleLogicalRange();
     if (onlyIfHidden !== null && seen && seen.from < onlyIfHidden && onlyIfHidden < seen.to) return;
-    const shown = Math.min(SHOWN_AT_FIRST, Math.max(30, this.canvas.clientWidth / 8));
+    const { length } = this.candles.rows;
+    const shown = Math.max(FEWEST_SHOWN, Math.min(SHOWN_AT_FIRST, this.canvas.clientWidth / 8, length));
     scale.setVisibleLogicalRange({ from: right - shown, to: right + 4 });
+  }
+
+  /** The newest candle is not in view: there is a button. */
+  showWayBack({ to }) {
+    const { rows, reachesNow } = this.candles;
+    this.nowButton.hidden = !rows.length || (reachesNow && to >= rows.length - 1);
+  }
+
+  goToNow() {
+    const { symbol, interval, rows, reachesNow } = this.candles;
+    if (reachesNow) this.lookAt(rows.length - 1);
+    else this.show(symbol, interval);
   }
 
   async loadMore({ from, to }) {
@@ -329,7 +348,8 @@ class Chart {
 
   press(event) {
     if (event.ctrlKey || event.metaKey || event.altKey || !this.candles?.rows.length) return;
-    if (event.key in KEYS) this.step(KEYS[event.key]);
+    if (event.key === "Escape") this.leave();
+    else if (event.key in KEYS) this.step(KEYS[event.key]);
     else if (event.key in ZOOM) this.zoom(ZOOM[event.key]);
     else return;
     event.preventDefault();
@@ -349,6 +369,13 @@ class Chart {
   showCursor() {
     const row = this.candles.rows[this.indexOf(this.cursor)];
     if (row) this.chart.setCrosshairPosition(Number(row.close), seconds(row), this.prices);
+    this.showLegend();
+  }
+
+  /** The keyboard stands on no candle any more. */
+  leave() {
+    this.cursor = null;
+    this.chart.clearCrosshairPosition();
     this.showLegend();
   }
 

@@ -26,7 +26,7 @@ export class Trust {
     this.showVerdict(status);
     if (!status.database) return;
     const { trades_per_second: rate, lag_s: lag, open_gaps: gaps, missing_trades: missing } = status;
-    const { unavailable_trades: unavailable, last_audit: audit } = status;
+    const { unavailable_trades: unavailable, last_audit: audit, last_gap: gap } = status;
     fill(this.panel, {
       rate: rate === null ? "–" : grouped(rate, 1),
       lag: lag === null ? "–" : `${lag.toFixed(2)} s`,
@@ -34,7 +34,8 @@ export class Trust {
       missing: grouped(missing) + (unavailable ? `, and ${grouped(unavailable)} the exchange lacks` : ""),
       audit: audit
         ? `${audit.proven ? "proven" : "NOT proven"}, ${inWords(audit.age_s)} ago`
-        : "never: run python manage.py audit_prices",
+        : `never: run ${document.body.dataset.command} audit_prices`,
+      gap: gap ? gapInWords(gap) : "none ever",
     });
     showLocalTime(this.panel.querySelector('[data-slot="audit"]'), audit?.finished_at);
   }
@@ -70,6 +71,11 @@ export class Trust {
     if (age > this.staleAfterMs) return "stale";
     return this.came === "polling" ? "polling" : "live";
   }
+}
+
+function gapInWords({ trades, outcome, age_s: age }) {
+  const become = { healed: "healed", unavailable: "not at the exchange," }[outcome] ?? "found";
+  return `${grouped(trades)} trade${trades === 1 ? "" : "s"}, ${become} ${inWords(age)} ago`;
 }
 
 function grouped(number, decimals = 0) {

@@ -76,6 +76,31 @@ def test_missing_trades(fresh):
     assert told() == ("amber", "Missing trades are being fetched: 2,000 to go.")
 
 
+def test_a_hole_that_nobody_has_noted_yet(fresh):
+    beat()
+    tape.store([trade(1 + 7, at=NOON), trade(10, at=NOON)])
+
+    assert told() == ("amber", "Missing trades are being fetched: 7 to go.")
+
+
+def test_what_the_exchange_lacks_is_no_hole(fresh):
+    beat()
+    unavailable_gap()
+    tape.store([trade(4, symbol="ETHUSDT", at=NOON), trade(10, symbol="ETHUSDT", at=NOON)])
+
+    assert told() == ("amber", "Missing trades are being fetched: 2 to go.")
+
+
+def test_a_busy_symbol_is_missed_after_ten_seconds(symbols):
+    beat()
+    tape.store([trade(number, at=NOON - 12 * SECOND - number * SECOND / 20) for number in range(600)])
+    tape.store([trade(1, symbol="ETHUSDT", at=NOON)])
+
+    level, sentence = told()
+    assert level == "amber"
+    assert "BTCUSDT is stale: its newest trade is 12 s old" in sentence
+
+
 def test_a_stale_symbol(symbols):
     beat()
     tape.store([trade(number, at=NOON - (200 - number) * SECOND) for number in range(100)])
@@ -123,7 +148,7 @@ def test_the_numbers(fresh):
         "lag_s": 0.07,
         "open_gaps": 1,
         "missing_trades": 10,
-        "newest_gap": Gap.objects.latest("id").id,
         "unavailable_trades": 5,
+        "last_gap": {"id": Gap.objects.latest("id").id, "trades": 5, "outcome": "unavailable", "age_s": 0.0},
         "last_audit": {"finished_at": "2026-05-29T11:58:30", "age_s": 90.0, "proven": True, "trades": 7},
     }
