@@ -39,7 +39,7 @@ run: install
 
 # A database and an exchange of its own: made-up trades never mix with real ones, and each demo begins a new tape, of
 # which no browser may remember another's answers.
-DEMO_SETTINGS := VAR_DIR=$(CURDIR)/var/demo DATABASE_URL= METRICS_PORT=0 KEEP_PAST_ANSWERS_S=0 SYMBOLS=BTCUSDT,ETHUSDT \
+DEMO_SETTINGS := VAR_DIR=var/demo DATABASE_URL= METRICS_PORT=0 KEEP_PAST_ANSWERS_S=0 SYMBOLS=BTCUSDT,ETHUSDT \
 	BINANCE_WS_URL=ws://127.0.0.1:$(EXCHANGE_PORT) BINANCE_REST_URL=http://127.0.0.1:$(EXCHANGE_PORT)
 demo: export ENV_FILE := var/demo.env
 demo: export COMMAND := ENV_FILE=$(ENV_FILE) $(BIN)/python manage.py
