@@ -65,7 +65,7 @@ class Examiner:
         alive = {one.name for one in ingesters if seconds_since(one.beat_at, now) <= self.heartbeat_within_s}
         if not alive:
             reasons.insert(0, f"No ingester runs: none has shown a heartbeat for {self.heartbeat_within_s:.0f} s.")
-        status = HEALING if any(state.open_gaps for state in symbols) else WHOLE
+        status = HEALING if any(state.open_gaps or state.recent_missing for state in symbols) else WHOLE
         return {
             "status": FAILING if reasons else status,
             "reasons": reasons,
@@ -89,7 +89,8 @@ class Examiner:
             "symbol": state.symbol,
             "newest_trade_age_s": age_s,
             "open_gaps": state.open_gaps,
-            "missing_trades": state.missing_trades,
+            # The candles tell of a hole at once, the healer's gaps two seconds later.
+            "missing_trades": max(state.missing_trades, state.recent_missing),
             "unavailable_trades": state.unavailable_trades,
             "stale": bool(reason),
         }
@@ -124,7 +125,7 @@ class SymbolHealthSerializer(serializers.Serializer[Any]):
     symbol = serializers.CharField()
     newest_trade_age_s = serializers.FloatField(allow_null=True, help_text="Null: it has had no trade yet.")
     open_gaps = serializers.IntegerField(help_text="Being healed.")
-    missing_trades = serializers.IntegerField(help_text="In these gaps.")
+    missing_trades = serializers.IntegerField(help_text="In these gaps, or not noted yet.")
     unavailable_trades = serializers.IntegerField(help_text="Missing for ever: the exchange itself lacks them.")
     stale = serializers.BooleanField(help_text="Its newest trade is older than its usual rate explains.")
 

@@ -34,13 +34,10 @@ def database_gone(now: datetime) -> dict[str, Any]:
 def read_status(now: datetime) -> dict[str, Any]:
     """Raises django.db.Error."""
     ingesters = queries.ingesters()
-    states = queries.symbol_states()
-    health = _examiner.examine(ingesters, states, now)
-    # The candles tell of a hole at once, the healer's gaps two seconds later.
-    missing = sum(max(state.missing_trades, state.recent_missing) for state in states)
+    health = _examiner.examine(ingesters, queries.symbol_states(), now)
     alive = [one for one in ingesters if (now - one.beat_at).total_seconds() <= HEARTBEAT_WITHIN_S]
     symbols, audit, gap = health["symbols"], queries.last_audit(), queries.newest_gap()
-    level, sentence = _judge(health, alive, missing, audit)
+    level, sentence = _judge(health, alive, audit)
     lags_us = [one.lag_us for one in alive if one.lag_us is not None]
     return {
         "time": _to_the_second(now),
@@ -56,7 +53,7 @@ def read_status(now: datetime) -> dict[str, Any]:
         "trades_per_second": round(sum(one.trades_per_second for one in alive), 1) if alive else None,
         "lag_s": round(min(lags_us) / 1_000_000, 3) if lags_us else None,
         "open_gaps": _total(health, "open_gaps"),
-        "missing_trades": missing,
+        "missing_trades": _total(health, "missing_trades"),
         "unavailable_trades": _total(health, "unavailable_trades"),
         "last_gap": gap
         and {
@@ -76,10 +73,7 @@ def read_status(now: datetime) -> dict[str, Any]:
 
 
 def _judge(
-    health: dict[str, Any],
-    alive: Sequence[queries.IngesterState],
-    missing: int,
-    audit: queries.AuditResult | None,
+    health: dict[str, Any], alive: Sequence[queries.IngesterState], audit: queries.AuditResult | None
 ) -> tuple[str, str]:
     if not alive:
         return RED, f"No ingester runs: no new trade comes in. Start one with {settings.COMMAND} stream_prices."
@@ -87,8 +81,8 @@ def _judge(
         return AMBER, " ".join(health["reasons"])
     if not any(one.connected for one in alive):
         return AMBER, "The ingester is connecting to the exchange. What passes by meanwhile is fetched afterwards."
-    if missing or health["status"] == HEALING:
-        return AMBER, f"Missing trades are being fetched: {missing:,} to go."
+    if health["status"] == HEALING:
+        return AMBER, f"Missing trades are being fetched: {_total(health, 'missing_trades'):,} to go."
     if audit and not audit.proven:
         return AMBER, f"Live, but the last audit found something off. See {settings.COMMAND} audit_prices."
     if unavailable := _total(health, "unavailable_trades"):

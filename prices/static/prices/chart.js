@@ -37,7 +37,7 @@ class Chart {
     this.nowButton = section.querySelector("#chart-now");
     this.candles = null;
     this.mark = null;
-    this.gaps = { open: 0, newest: null, unavailable: 0 };
+    this.gaps = { open: 0, missing: 0, newest: null, unavailable: 0 };
     this.cursor = null; // the start of the candle that the keyboard stands on
     this.hovered = null; // of the one under the pointer
     this.pushed = null; // what came while a page was being loaded
@@ -190,8 +190,8 @@ class Chart {
     if (wasEmpty || rows.length > 2) return this.setData();
     const isWider = this.learn(rows);
     if (isWider) this.setPrecision();
-    for (const row of rows) {
-      if (before && row.start < before) continue; // the chart takes no update of the past; setData() does
+    for (const row of candles.rows.slice(-rows.length)) {
+      if (row.start < before) continue; // the chart takes no update of the past; setData() does
       this.prices.update(this.bar(row));
       this.volumes.update(volume(row));
     }
@@ -202,10 +202,10 @@ class Chart {
   }
 
   /** What the status says of gaps: when one was found or closed, candles may have become whole. */
-  setGaps({ open_gaps: open, last_gap: gap, unavailable_trades: unavailable }) {
+  setGaps({ open_gaps: open, missing_trades: missing, last_gap: gap, unavailable_trades: unavailable }) {
     const before = this.gaps;
     const newest = gap?.id ?? null;
-    this.gaps = { open, newest, unavailable };
+    this.gaps = { open, missing, newest, unavailable };
     if (open !== before.open || newest !== before.newest || unavailable !== before.unavailable) this.reload();
   }
 
@@ -299,7 +299,7 @@ class Chart {
     const over = (seconds(row) + SECONDS[interval]) * 1000 <= Date.now();
     if (reachesNow && row === rows.at(-1)) return over ? "no later trade has shown yet that it is." : GROWING;
     if (row === rows[0] && reachesBeginning) return "the tape begins in it.";
-    if (this.gaps.open) return "trades of it are missing, and being fetched.";
+    if (this.gaps.open || this.gaps.missing) return "trades of it are missing, and being fetched.";
     if (this.gaps.unavailable) return "it lacks trades that the exchange itself no longer has.";
     return "its trades or its neighbours' are not all here yet.";
   }

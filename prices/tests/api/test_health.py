@@ -61,6 +61,13 @@ def test_an_open_gap_is_healing_and_no_reason():
     assert (answer["status"], answer["reasons"]) == ("healing", [])
 
 
+def test_a_hole_that_no_gap_tells_of_yet_is_healing_too():
+    answer = examine(state()._replace(recent_missing=3))
+
+    assert (answer["status"], answer["reasons"]) == ("healing", [])
+    assert answer["symbols"][0]["missing_trades"] == 3
+
+
 def test_trades_that_the_exchange_lacks_are_no_reason():
     assert examine(state()._replace(unavailable_trades=5))["status"] == "whole"
 
