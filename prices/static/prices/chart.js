@@ -41,8 +41,8 @@ class Chart {
     this.cursor = null; // the start of the candle that the keyboard stands on
     this.hovered = null; // of the one under the pointer
     this.pushed = null; // what came while a page was being loaded
-    this.loading = false; // older or newer ones
-    this.reloading = null; // the candles that are
+    this.loading = null; // the candles of which older or newer ones are
+    this.reloading = null; // those that are read again
     this.draw();
     this.listen();
   }
@@ -328,12 +328,13 @@ class Chart {
 
   async loadMore({ from, to }) {
     const { candles } = this;
-    if (this.loading || !candles?.rows.length || this.section.ariaBusy === "true") return;
+    if (!candles?.rows.length || this.loading === candles || this.section.ariaBusy === "true") return;
     const older = from < LOAD_WITHIN && !candles.reachesBeginning;
     const newer = to > candles.rows.length - LOAD_WITHIN && !candles.reachesNow;
     if (!older && !newer) return;
-    this.loading = true;
+    this.loading = candles;
     const count = candles.rows.length;
+    let looked = null; // where, when it was loaded
     await this.try(candles, async () => {
       if (older) await candles.older();
       else await candles.newer();
@@ -341,9 +342,12 @@ class Chart {
       const range = this.chart.timeScale().getVisibleLogicalRange();
       const added = older ? candles.rows.length - count : 0;
       this.setData();
-      if (range) this.chart.timeScale().setVisibleLogicalRange({ from: range.from + added, to: range.to + added });
+      if (!range) return;
+      looked = { from: range.from + added, to: range.to + added };
+      this.chart.timeScale().setVisibleLogicalRange(looked);
     });
-    this.loading = false;
+    if (this.loading === candles) this.loading = null;
+    if (looked) this.loadMore(looked); // somebody may have gone on meanwhile
   }
 
   press(event) {
