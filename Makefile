@@ -18,7 +18,7 @@ help:
 	@echo "make demo   the same against a local exchange, for a machine that can't reach Binance"
 	@echo "make test   every check: format, lint, types, migrations, tests"
 	@echo "make chaos  five minutes of everything going wrong, in real processes"
-	@echo "make bench  how fast it is: every benchmark, then docs/benchmarks.md (20 minutes)"
+	@echo "make bench  how fast it is: every benchmark, then docs/benchmarks.md (15 minutes)"
 	@echo "make screenshots  the README's pictures, anew"
 	@echo
 	@echo "make run PORT=8080 takes another port (make demo EXCHANGE_PORT=9555 another exchange's), and"

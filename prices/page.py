@@ -38,7 +38,7 @@ from prices.live.status import read_status
 from prices.queries import LatestPrice
 
 STALE_AFTER_S = 60
-FIRST_QUESTION = "price-at-second"
+QUESTIONS = ("price-at-second", "minmax", "latest")
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 # Nothing inline, nothing from elsewhere.
 CONTENT_SECURITY_POLICY = {
@@ -94,13 +94,6 @@ def _fill(query: QueryDict, now: datetime) -> dict[str, Any]:
     # One click must answer: the first symbol that has a price, at times when it had one.
     symbol = next((name for name in symbols if name in latest), symbols[0] if symbols else "")
     second, minute = _default_times(latest.get(symbol), now)
-    forms = {
-        "latest": _form(query, "latest", _ask_latest, Form(symbols, symbol)),
-        "price-at-second": _form(
-            query, "price-at-second", _ask_at_second, Form(symbols, symbol, _format_second(second))
-        ),
-        "minmax": _form(query, "minmax", _ask_min_max, Form(symbols, symbol, format_minute(minute)), format_minute),
-    }
     return {
         "state": _state(newest, now),
         "now": now,
@@ -110,10 +103,10 @@ def _fill(query: QueryDict, now: datetime) -> dict[str, Any]:
         "trust": _readable_status(read_status(now)),
         "chart_symbol": symbol,
         "intervals": list(INTERVALS),
-        "open": query.get("ask") if query.get("ask") in forms else FIRST_QUESTION,
-        "latest": forms["latest"],
-        "at_second": forms["price-at-second"],
-        "min_max": forms["minmax"],
+        "open": query.get("ask") if query.get("ask") in QUESTIONS else QUESTIONS[0],
+        "latest": _form(query, "latest", _ask_latest, Form(symbols, symbol)),
+        "at_second": _form(query, "price-at-second", _ask_at_second, Form(symbols, symbol, _format_second(second))),
+        "min_max": _form(query, "minmax", _ask_min_max, Form(symbols, symbol, format_minute(minute)), format_minute),
     }
 
 

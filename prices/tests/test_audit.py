@@ -26,7 +26,7 @@ from prices.audit.auditor import audit_symbol
 from prices.audit.ids import Ids, Run, difference, find_holes_and_repeats, intersection, join
 from prices.audit.spans import Bounds, Span
 from prices.gaps import Hole
-from prices.models import Candle, Gap, HourCandle, Price
+from prices.models import Audit, Candle, Gap, HourCandle, Price
 from prices.tests.factories import trade
 
 NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)
@@ -773,3 +773,17 @@ def test_ids_that_follow_each_other_are_one_run(members):
 
     assert as_set(runs) == members
     assert all(later.first > earlier.last + 1 for earlier, later in pairwise(runs))
+
+
+@pytest.mark.django_db
+def test_only_an_audit_of_everything_is_noted():
+    tape.add_symbols(["BTCUSDT"], tracked=True)
+    tape.store([trade(1, at=NOON), trade(2, at=NOON)])
+
+    call_command("audit_prices", "--symbol", "BTCUSDT")
+    call_command("audit_prices", "--start", "2024-01-01")
+    assert not Audit.objects.exists()
+
+    call_command("audit_prices")
+    noted = Audit.objects.get()
+    assert (noted.proven, noted.against_exchange, noted.symbols, noted.trades) == (True, False, 1, 2)

@@ -23,7 +23,7 @@ export function answerInPlace(section, mark) {
     showErrors(form, status === 400 ? body : {});
     const answer = section.querySelector(".answer");
     if (status === 200) {
-      answer.replaceChildren(...answerRows(section, body, fields), ...callLine(call));
+      answer.replaceChildren(...answerRows(section, body, fields), callLine(call));
       mark(section.id, body);
     } else {
       answer.replaceChildren(...(body.detail ? [sentence(body.detail)] : []));
@@ -92,7 +92,7 @@ function callLine(call) {
   button.textContent = "Copy as curl";
   button.addEventListener("click", () => copy(`curl '${new URL(call, location.href)}'`, button));
   line.append(link, " ", button);
-  return [line];
+  return line;
 }
 
 async function copy(text, button) {

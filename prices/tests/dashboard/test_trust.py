@@ -6,14 +6,18 @@ import shutil
 import signal
 import sys
 import uuid
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from django.conf import settings
 from playwright.sync_api import expect
 
+from prices import tape
 from prices.management.commands import audit_prices
+from prices.models import Audit, Gap
 from prices.tests.dashboard.looking import card, sees, state, trust
+from prices.tests.factories import trade
 from prices.tests.processes import (
     Process,
     database_out_of_reach,
@@ -61,6 +65,29 @@ def test_the_last_audit_is_told(visit, market):
     )  # fmt: skip
 
     expect(trust(page, "audit")).to_have_text(re.compile(r"proven, \d+ s ago"))
+
+
+def test_without_a_script_the_panel_says_the_same(visit, symbols):
+    hours_ago = datetime.now(UTC) - timedelta(hours=3, minutes=30)
+    tape.store([trade(1, at=hours_ago), trade(2, at=hours_ago)])
+    Gap.objects.create(
+        symbol="BTCUSDT",
+        first_missing_id=-1500,
+        last_missing_id=0,
+        found_at=hours_ago,
+        closed_at=hours_ago,
+        outcome=Gap.Outcome.UNAVAILABLE,
+        unavailable_trades=1501,
+    )
+    Audit.objects.create(finished_at=hours_ago, proven=False, against_exchange=False, symbols=1, trades=2)
+    page = visit()
+    expect(state(page, "stale")).to_be_visible()
+    expect(trust(page, "audit")).to_have_attribute("title", re.compile("where you are"))
+
+    panel = page.locator("#trust").inner_text()
+
+    assert "1,501 trades, not at the exchange, 3 h ago" in panel
+    assert visit(java_script_enabled=False).locator("#trust").inner_text() == panel
 
 
 def test_a_gap_is_told_until_it_is_healed(visit, exchange, ingester):

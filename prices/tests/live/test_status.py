@@ -101,16 +101,6 @@ def test_a_busy_symbol_is_missed_after_ten_seconds(symbols):
     assert "BTCUSDT is stale: its newest trade is 12 s old" in sentence
 
 
-def test_a_stale_symbol(symbols):
-    beat()
-    tape.store([trade(number, at=NOON - (200 - number) * SECOND) for number in range(100)])
-    tape.store([trade(1, symbol="ETHUSDT", at=NOON)])
-
-    level, sentence = told()
-    assert level == "amber"
-    assert "BTCUSDT is stale" in sentence
-
-
 def test_an_audit_that_proved_nothing(fresh):
     beat()
     Audit.objects.create(proven=False, against_exchange=False, symbols=2, trades=7)
