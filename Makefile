@@ -59,6 +59,7 @@ test: install-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy .
+	$(BIN)/lint-imports
 	DJANGO_SETTINGS_MODULE=tracker.settings_for_tests $(BIN)/python manage.py check
 	DJANGO_SETTINGS_MODULE=tracker.settings_for_tests $(BIN)/python manage.py makemigrations --check --dry-run
 	$(BIN)/pytest --numprocesses=4 --dist=worksteal

@@ -1,5 +1,5 @@
 # ruff: noqa: ARG001  the signature of the wrapper is Django's
-"""What the one reader really asks PostgreSQL. In: a call of a function of `prices/queries.py`. Out: its SQL.
+"""What the one reader really asks PostgreSQL. In: a call of a function of `prices/queries`. Out: its SQL.
 
 Taken from the function itself, so that it can't drift from the product's; nothing is executed.
 """

@@ -130,7 +130,7 @@ def paint(page: Page, count: int) -> Iterator[float]:
 def store_price(price: str) -> float:
     """When it was committed, in milliseconds since 1970."""
     from prices import tape  # noqa: PLC0415
-    from prices.binance.trades import Trade  # noqa: PLC0415
+    from prices.domain.trade import Trade  # noqa: PLC0415
 
     now_us = int(datetime.now(UTC).timestamp() * 1_000_000)
     tape.store([Trade(SYMBOL, now_us, int(price), Decimal(price), Decimal(1), False)])

@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 from long_tape import BEGAN_AT, BUSIEST_MINUTE, CHART_BEGAN_AT, CHART_MINUTES, CHART_SYMBOL, SYMBOLS
 
 from prices import queries
-from prices.candles import INTERVALS
+from prices.domain.intervals import INTERVALS
 
 CANDLES = 500
 MINUTE = timedelta(minutes=1)

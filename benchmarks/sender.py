@@ -26,9 +26,9 @@ from typing import IO, NamedTuple
 PROJECT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(PROJECT))
 
-from prices.exchange_simulator.frames import combined, text_frame, trade_event  # noqa: E402
-from prices.exchange_simulator.market import Market  # noqa: E402
-from prices.exchange_simulator.trade import Trade  # noqa: E402
+from exchange_simulator.frames import combined, text_frame, trade_event  # noqa: E402
+from exchange_simulator.market import Market  # noqa: E402
+from exchange_simulator.trade import Trade  # noqa: E402
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
 ORDER_EVERY_US = 2_000

@@ -18,7 +18,7 @@ from processes import running_ingester
 from results import Result, finish, make_parser
 from tqdm import tqdm
 
-from prices.exchange_simulator import Rules, RunningExchange, running_exchange
+from exchange_simulator import Rules, RunningExchange, running_exchange
 
 RATES = (130, 2_200)
 DEMANDED_RATE, CPU_PERCENT, MEMORY_MB = 130, 4, 90

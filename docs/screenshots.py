@@ -22,9 +22,9 @@ from processes import running_command, running_ingester  # noqa: E402
 from tqdm import tqdm  # noqa: E402
 from web_server import running_server  # noqa: E402
 
-from prices.binance.trades import Trade  # noqa: E402
-from prices.exchange_simulator import Rules, RunningExchange, running_exchange  # noqa: E402
-from prices.exchange_simulator.trade import Trade as Traded  # noqa: E402
+from exchange_simulator import Rules, RunningExchange, running_exchange  # noqa: E402
+from exchange_simulator.trade import Trade as Traded  # noqa: E402
+from prices.domain.trade import Trade  # noqa: E402
 
 SEED, TRADES_PER_S, HISTORY_S = 7, 20, 25 * 3600
 KEEP = 4_000_000

@@ -1,54 +1,25 @@
-"""The web server's own numbers and the tape's, for Prometheus. In: requests, and at each scrape a look at the tables.
+"""`/metrics`, for Prometheus. In: the web server's own numbers, and at each scrape a look at the tables. Out: both.
 
-Out: `/metrics`. Counts are of the process that answers, since its start; the ingester serves its own numbers itself
-(prices/ingest/metrics.py). https://prometheus.io/docs/practices/naming/
+The ingester serves its own numbers itself (prices/ingest/metrics.py). https://prometheus.io/docs/practices/naming/
 """
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from django.db import Error
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
-from prometheus_client import CollectorRegistry, Histogram, ProcessCollector
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from prices import queries
-from prices.api.errors import log_unreachable_database
-from prices.deadline import ask_within
-from prices.live.hub import hub
+from prices.queries.deadline import ask_within
+from prices.queries.tape import IngesterState, SymbolState
+from prices.web.errors import log_unreachable_database
+from prices.web.measuring import REGISTRY
 
 ANSWER_WITHIN_S = 2.0
-# A static file, or a path that is none of ours: what a client may invent never becomes a label.
-OTHER_ROUTE = "other"
-
-REGISTRY = CollectorRegistry()
-ProcessCollector(registry=REGISTRY)
-_request_duration = Histogram(
-    "tracker_http_request_duration_seconds",
-    "From a request's arrival to the beginning of its answer; its _count is the number of requests.",
-    ["route", "status"],
-    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10),
-    registry=REGISTRY,
-)
-
-GetResponse = Callable[[HttpRequest], HttpResponse]
-
-
-def measure_requests(get_response: GetResponse) -> GetResponse:
-    """The middleware that counts and times every request by the name of its route and its status."""
-
-    def measured(request: HttpRequest) -> HttpResponse:
-        began_at = time.perf_counter()
-        response = get_response(request)
-        route = request.resolver_match.view_name if request.resolver_match else OTHER_ROUTE
-        _request_duration.labels(route, response.status_code).observe(time.perf_counter() - began_at)
-        return response
-
-    return measured
 
 
 @require_safe
@@ -78,8 +49,8 @@ class TapeCollector(Collector):
 
 
 def _describe_tape(
-    ingesters: list[queries.IngesterState],
-    symbols: list[queries.SymbolState],
+    ingesters: list[IngesterState],
+    symbols: list[SymbolState],
     approximate_trades: int | None,
     now: datetime,
 ) -> Iterator[Metric]:
@@ -105,10 +76,4 @@ def _describe_tape(
     yield from (age, gaps, missing, lacking, beat)
 
 
-class ViewerCollector(Collector):
-    def collect(self) -> Iterator[Metric]:
-        yield GaugeMetricFamily("tracker_live_viewers", "Viewers of this process's stream.", hub.viewers)
-
-
 REGISTRY.register(TapeCollector())
-REGISTRY.register(ViewerCollector())

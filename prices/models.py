@@ -1,18 +1,18 @@
-"""The tables. `prices/tape.py` alone writes trades and candles; `prices/queries.py` alone reads for answers.
+"""The tables. `prices/tape.py` alone writes trades and candles; `prices/queries` alone reads for answers.
 
 Symbol names are stored in collation "C": byte order is the same on every machine and outlives upgrades of its locales.
 """
-
-import re
 
 from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
-# Letters and digits of any alphabet: the exchange lists symbols that are not ASCII.
-SYMBOL_PATTERN = r"\w{1,32}"
-is_symbol = re.compile(SYMBOL_PATTERN).fullmatch
+from prices.domain.digits import plain_digits
+from prices.domain.symbols import SYMBOL_PATTERN, WHAT_A_SYMBOL_IS
+
+# Who listens on this channel hears, by the transaction that stored them, that there are new trades.
+TRADES_CHANNEL = "trades"
 
 
 class Symbol(models.Model):
@@ -21,7 +21,7 @@ class Symbol(models.Model):
     name = models.TextField(
         primary_key=True,
         db_collation="C",
-        validators=[RegexValidator(rf"\A{SYMBOL_PATTERN}\Z", "A symbol is 1 to 32 letters and digits, like BTCUSDT.")],
+        validators=[RegexValidator(rf"\A{SYMBOL_PATTERN}\Z", WHAT_A_SYMBOL_IS)],
     )
     tracked = models.BooleanField(default=True, db_default=True, help_text="Follow this symbol's trades.")
 
@@ -55,7 +55,7 @@ class Price(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.symbol} {self.trade_id}: {self.price.normalize():f}"
+        return f"{self.symbol} {self.trade_id}: {plain_digits(self.price)}"
 
 
 class CandleColumns(models.Model):

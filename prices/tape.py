@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 from django.db import IntegrityError, connection, transaction
 
-from prices.binance.trades import Trade
-from prices.models import Symbol
+from prices.domain.trade import Trade
+from prices.models import TRADES_CHANNEL, Symbol
 
 
 class Stored(NamedTuple):
@@ -21,9 +21,6 @@ class Stored(NamedTuple):
     inserted: int
     duplicates: int
 
-
-# Who listens on this channel hears, by the transaction that stored them, that there are new trades.
-CHANNEL = "trades"
 
 # Lives as long as the connection, and is empty again after each transaction; the DELETE is for a caller that stores
 # twice in a transaction of its own.
@@ -57,7 +54,7 @@ _ADD_UP = """
 # in the order of theirs, every price before the first candle, so two writers wait for each other but never in a circle.
 # The multiplication is exact: an interval times a whole number below 2^53.
 _STORE = f"""
-NOTIFY {CHANNEL};
+NOTIFY {TRADES_CHANNEL};
 WITH inserted AS (
     INSERT INTO prices (symbol, timestamp, trade_id, price, quantity, buyer_is_maker)
     SELECT symbol, timestamptz 'epoch' + timestamp_us * interval '1 microsecond',

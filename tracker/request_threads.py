@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-# Their views ask in threads of their own, with a deadline (prices/deadline.py, prices/live/hub.py).
+# Their views ask in threads of their own, with a deadline (prices/queries/deadline.py, prices/live/hub.py).
 ASKING_ELSEWHERE = frozenset({"/stream", "/status", "/health", "/metrics"})
 STATIC = "/static/"
 

@@ -64,10 +64,11 @@ INSTALLED_APPS = [
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "prices",
+    "exchange_simulator",
 ]
 
 MIDDLEWARE = [
-    "prices.metrics.measure_requests",
+    "prices.web.measuring.measure_requests",
     "tracker.middleware.refuse_nul",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -127,7 +128,7 @@ DATABASE: dict[str, Any] = (
 )
 if "postgres" not in DATABASE.get("ENGINE", ""):
     raise ImproperlyConfigured("DATABASE_URL must name a PostgreSQL: postgres://user:password@host:5432/name")
-# Persistent connections. A connection that the database dropped is replaced by the one reader (prices/queries.py) and
+# Persistent connections. A connection that the database dropped is replaced by the one reader (prices/queries) and
 # the one writer (prices/tape.py), so no health check has to cost every request a query.
 DATABASES = {
     "default": {
@@ -162,7 +163,7 @@ STATICFILES_DIRS = [("litecharts", Path(_litecharts.origin).parent / "js")]
 WHITENOISE_USE_FINDERS = True  # static files are served from the packages themselves: no collectstatic step
 
 # Nothing from any other host, anywhere. The API's browsable pages need inline scripts and styles; the page forbids them
-# (prices/page.py).
+# (prices/page/view.py).
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": [SELF],
@@ -178,13 +179,13 @@ CONTENT_SECURITY_POLICY = {
 
 REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": [
-        "prices.api.renderer.ExactJSONRenderer",
+        "prices.web.renderer.ExactJSONRenderer",
         "rest_framework.renderers.BrowsableAPIRenderer",
     ],
     "DEFAULT_AUTHENTICATION_CLASSES": [],  # public, read-only answers: no session is looked up
     "DEFAULT_PERMISSION_CLASSES": [],
     "UNAUTHENTICATED_USER": None,
-    "EXCEPTION_HANDLER": "prices.api.errors.exception_handler",
+    "EXCEPTION_HANDLER": "prices.web.errors.exception_handler",
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
 }
 
@@ -214,6 +215,7 @@ LOGGING = {
     "loggers": {
         "django.request": {"level": "ERROR"},  # a client's bad request is the client's news
         "prices": {"level": "INFO"},
+        "exchange_simulator": {"level": "INFO"},
         "tracker": {"level": "INFO"},
     },
 }

@@ -5,11 +5,11 @@ from django.templatetags.static import static
 from django.urls import include, path
 from django.views.generic import RedirectView
 
-from prices.page import page
+from prices.page.view import page
 
 urlpatterns = [
     path("", page, name="page"),
-    path("", include("prices.api.urls")),
+    path("", include("prices.urls")),
     path("favicon.ico", RedirectView.as_view(url=static("prices/favicon.svg"))),  # asked for by pages of others
     path("admin/", admin.site.urls),
 ]

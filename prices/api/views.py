@@ -1,6 +1,6 @@
 """The questions over HTTP. In: query parameters. Out: JSON for programs, DRF's browsable pages for people.
 
-A view reads its parameters, asks `prices/queries.py` once, lays out the answer and says whether it is settled.
+A view reads its parameters, asks `prices/queries` once, lays out the answer and says whether it is settled.
 """
 
 from datetime import UTC, datetime
@@ -13,10 +13,14 @@ from rest_framework.views import APIView
 
 from prices import queries
 from prices.api import serializers
-from prices.api.caching import answer
-from prices.api.parameters import (
+from prices.domain.intervals import INTERVALS, interval_start, next_interval_start
+from prices.web.caching import answer
+from prices.web.layout import lay_out_candles, lay_out_latest, lay_out_min_max, lay_out_price_at_second
+from prices.web.parameters import (
     DEFAULT_CANDLES,
     DEFAULT_INTERVAL,
+    EXAMPLE_MINUTE,
+    EXAMPLE_SECOND,
     MOST_CANDLES,
     read_interval,
     read_limit,
@@ -25,17 +29,11 @@ from prices.api.parameters import (
     read_symbol,
     read_timestamp,
 )
-from prices.api.serializers import lay_out_candles, lay_out_latest, lay_out_min_max, lay_out_price_at_second
-from prices.candles import INTERVALS, interval_start, next_interval_start
-
-EXAMPLE_SECOND = "2025-07-03T08:30:36"
-EXAMPLE_MINUTE = "2025-07-03T08:30"
+from prices.web.schema import BadParameterSerializer, UnavailableSerializer
 
 _FAILURES = {
-    400: OpenApiResponse(
-        serializers.BadParameterSerializer, description="Which parameter is missing or wrong, and why."
-    ),
-    503: OpenApiResponse(serializers.UnavailableSerializer, description="The database is out of reach."),
+    400: OpenApiResponse(BadParameterSerializer, description="Which parameter is missing or wrong, and why."),
+    503: OpenApiResponse(UnavailableSerializer, description="The database is out of reach."),
 }
 
 

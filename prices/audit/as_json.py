@@ -5,19 +5,20 @@ from collections.abc import Sequence
 from typing import Any
 
 from prices.audit.findings import ExchangeFindings, KlineDifference, SymbolAudit
-from prices.audit.ids import Ids, count
 from prices.audit.reading import CandleValues, Hour, Minute
 from prices.audit.spans import Bounds
-from prices.audit.text import exact, iso
 from prices.binance.rest import Kline
+from prices.domain.digits import plain_digits
+from prices.domain.ids import Ids, count
+from prices.domain.times import format_zulu
 
 
 def dict_of(audits: Sequence[SymbolAudit], bounds: Bounds, keep: int | None) -> dict[str, Any]:
     """All audits of one run; of each kind of findings the details of the first `keep`, or of all if None."""
     return {
         "proven": all(audit.is_proven for audit in audits),
-        "start": bounds.start and iso(bounds.start),
-        "end": bounds.end and iso(bounds.end),
+        "start": bounds.start and format_zulu(bounds.start),
+        "end": bounds.end and format_zulu(bounds.end),
         "symbols": [_audit(audit, keep) for audit in audits],
     }
 
@@ -30,13 +31,13 @@ def _audit(audit: SymbolAudit, keep: int | None) -> dict[str, Any]:
         "trades": tape.trades,
         "first_trade_id": tape.first_trade_id,
         "last_trade_id": tape.last_trade_id,
-        "first_time": tape.first_time and iso(tape.first_time),
-        "last_time": tape.last_time and iso(tape.last_time),
+        "first_time": tape.first_time and format_zulu(tape.first_time),
+        "last_time": tape.last_time and format_zulu(tape.last_time),
         "missing_ids": {kind: _ids(runs, keep) for kind, runs in audit.missing._asdict().items()},
         "duplicates": {
             "count": audit.repeated,
             "details": [
-                {"trade_id": each.trade_id, "timestamps": [iso(time) for time in each.timestamps]}
+                {"trade_id": each.trade_id, "timestamps": [format_zulu(time) for time in each.timestamps]}
                 for each in audit.duplicates
             ],
         },
@@ -60,7 +61,7 @@ def _ids(runs: Sequence[Ids], keep: int | None) -> dict[str, Any]:
 
 
 def _wrong_candle(interval: str, wrong: Minute | Hour) -> dict[str, Any]:
-    return {interval: iso(wrong[0]), "trades": _values(wrong.trades), "candle": _values(wrong.candle)}
+    return {interval: format_zulu(wrong[0]), "trades": _values(wrong.trades), "candle": _values(wrong.candle)}
 
 
 def _exchange(findings: ExchangeFindings) -> dict[str, Any]:
@@ -68,8 +69,8 @@ def _exchange(findings: ExchangeFindings) -> dict[str, Any]:
         "compared": findings.compared,
         "differing": findings.differing.count,
         "lacking_missing_ids": findings.accounted,
-        "start": findings.span and iso(findings.span.since),
-        "end": findings.span and iso(findings.span.until),
+        "start": findings.span and format_zulu(findings.span.since),
+        "end": findings.span and format_zulu(findings.span.until),
         "notes": findings.notes,
         "details": [_difference(difference) for difference in findings.differing.kept],
     }
@@ -78,15 +79,15 @@ def _exchange(findings: ExchangeFindings) -> dict[str, Any]:
 def _difference(difference: KlineDifference) -> dict[str, Any]:
     tape = _values(difference.tape and difference.tape.trades)
     if tape and difference.tape and difference.tape.quote_volume:
-        tape["quote_volume"] = exact(difference.tape.quote_volume[0])
-    return {"minute": iso(difference.minute), "tape": tape, "exchange": _values(difference.kline)}
+        tape["quote_volume"] = plain_digits(difference.tape.quote_volume[0])
+    return {"minute": format_zulu(difference.minute), "tape": tape, "exchange": _values(difference.kline)}
 
 
 def _values(values: CandleValues | Kline | None) -> dict[str, Any] | None:
     if values is None:
         return None
     return {
-        name: value if isinstance(value, int) else exact(value)
+        name: value if isinstance(value, int) else plain_digits(value)
         for name, value in values._asdict().items()
         if name != "open_us"
     }

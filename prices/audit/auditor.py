@@ -13,10 +13,13 @@ from django.utils import timezone
 from prices.audit import reading
 from prices.audit.exchange import ExchangeComparison, comparable
 from prices.audit.findings import Findings, GapCounts, SymbolAudit, TapeFindings
-from prices.audit.ids import Ids, Repeat, Run, count, explain, find_holes_and_repeats, intersection
+from prices.audit.ids import Repeat, Run, explain, find_holes_and_repeats
 from prices.audit.reading import Duplicate, Hour, Minute
-from prices.audit.spans import HOUR, MINUTE, Bounds, Span, floor_hour, merge
+from prices.audit.spans import Bounds, Span, merge
 from prices.binance.rest import RestClient
+from prices.domain.ids import Ids, count, intersection
+from prices.domain.intervals import floor_hour
+from prices.domain.times import HOUR, MINUTE
 from prices.models import Gap
 
 # An ingester needs a moment to store what it received, and some seconds to note a gap.

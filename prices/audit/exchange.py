@@ -10,9 +10,11 @@ from decimal import Decimal
 from prices.audit import reading
 from prices.audit.findings import ExchangeFindings, Findings, KlineDifference
 from prices.audit.reading import CandleValues, Minute
-from prices.audit.spans import MINUTE, Bounds, Span, floor_minute, from_microseconds, microseconds
+from prices.audit.spans import Bounds, Span
 from prices.binance.rest import PAGE_KLINES, ExchangeRefused, Kline, RestClient
-from prices.ingest.backoff import backoff_delays
+from prices.domain.backoff import backoff_delays
+from prices.domain.intervals import floor_minute
+from prices.domain.times import MINUTE, from_microseconds, to_microseconds
 
 logger = logging.getLogger(__name__)
 
@@ -81,7 +83,7 @@ class ExchangeComparison:
                 logger.info("waiting %.0f s, to stay within the exchange's limits", wait_s)
                 self._sleep(wait_s)
             try:
-                return self._client.klines(self._symbol, microseconds(page.since), microseconds(page.until))
+                return self._client.klines(self._symbol, to_microseconds(page.since), to_microseconds(page.until))
             except ExchangeRefused as refused:
                 attempt += 1
                 delay_s = next(delays) if refused.wait_s is None else refused.wait_s

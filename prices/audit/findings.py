@@ -4,10 +4,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Generic, NamedTuple, TypeVar
 
-from prices.audit.ids import Missing, count
+from prices.audit.ids import Missing
 from prices.audit.reading import Duplicate, Hour, Minute
 from prices.audit.spans import Bounds, Span
 from prices.binance.rest import Kline
+from prices.domain.ids import count
 
 T = TypeVar("T")
 

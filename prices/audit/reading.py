@@ -12,8 +12,11 @@ from typing import Any, NamedTuple
 
 from django.db import connection
 
-from prices.audit.ids import Ids, Repeat, Run, join
-from prices.audit.spans import MINUTE, Bounds, Span, floor_hour, floor_minute
+from prices.audit.ids import Repeat, Run
+from prices.audit.spans import Bounds, Span
+from prices.domain.ids import Ids, join
+from prices.domain.intervals import floor_hour, floor_minute
+from prices.domain.times import MINUTE
 from prices.models import Gap
 
 # Some million trades at the very most, a second or two of work, a call of the exchange's klines.

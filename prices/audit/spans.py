@@ -1,13 +1,11 @@
 """Stretches of time, in whole minutes. Pure arithmetic on aware UTC datetimes."""
 
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import NamedTuple
 
-MINUTE = timedelta(minutes=1)
-HOUR = timedelta(hours=1)
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
+from prices.domain.intervals import floor_minute
+from prices.domain.times import MINUTE
 
 
 class Span(NamedTuple):
@@ -22,14 +20,6 @@ class Bounds(NamedTuple):
 
     start: datetime | None = None
     end: datetime | None = None
-
-
-def floor_minute(time: datetime) -> datetime:
-    return time.replace(second=0, microsecond=0)
-
-
-def floor_hour(time: datetime) -> datetime:
-    return time.replace(minute=0, second=0, microsecond=0)
 
 
 def ceil_minute(time: datetime) -> datetime:
@@ -52,11 +42,3 @@ def merge(spans: Iterable[Span]) -> list[Span]:
         else:
             merged.append(span)
     return merged
-
-
-def microseconds(time: datetime) -> int:
-    return (time - _EPOCH) // _MICROSECOND
-
-
-def from_microseconds(time_us: int) -> datetime:
-    return _EPOCH + timedelta(microseconds=time_us)

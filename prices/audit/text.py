@@ -6,8 +6,10 @@ from decimal import Decimal
 from typing import Any
 
 from prices.audit.findings import KlineDifference, SymbolAudit
-from prices.audit.ids import Ids, count
 from prices.audit.reading import CandleValues, Minute
+from prices.domain.digits import plain_digits
+from prices.domain.ids import Ids, count
+from prices.domain.times import format_zulu
 
 
 def lines_of(audit: SymbolAudit, keep: int | None) -> Iterator[str]:
@@ -22,7 +24,7 @@ def lines_of(audit: SymbolAudit, keep: int | None) -> Iterator[str]:
         yield from _findings(title, [_describe_ids(ids) for ids in runs[:keep]], len(runs))
     yield from _findings(
         "stored twice",
-        [f"id {each.trade_id} at {', '.join(map(iso, each.timestamps))}" for each in audit.duplicates],
+        [f"id {each.trade_id} at {', '.join(map(format_zulu, each.timestamps))}" for each in audit.duplicates],
         audit.repeated,
     )
     for title, wrong in (
@@ -38,16 +40,6 @@ def lines_of(audit: SymbolAudit, keep: int | None) -> Iterator[str]:
         yield from (f"  note: {note}" for note in audit.exchange.notes)
 
 
-def iso(time: datetime) -> str:
-    """2026-05-29T12:00:00.000001Z, as --start and --end take it."""
-    return f"{time.replace(tzinfo=None).isoformat()}Z"
-
-
-def exact(number: Decimal) -> str:
-    """Every digit, no exponent, no trailing zeros."""
-    return f"{number.normalize():f}"
-
-
 def _verdict(audit: SymbolAudit) -> str:
     if audit.is_proven:
         return "PROVEN" if audit.tape.trades else "nothing is stored here"
@@ -58,7 +50,7 @@ def _facts(audit: SymbolAudit) -> Iterator[str]:
     tape, gaps, exchange = audit.tape, audit.gaps, audit.exchange
     yield _fact("trades", tape.trades, f"ids {tape.first_trade_id} to {tape.last_trade_id}" if tape.trades else "")
     if tape.first_time and tape.last_time:
-        yield f"{'':33}{iso(tape.first_time)} to {iso(tape.last_time)}"
+        yield f"{'':33}{format_zulu(tape.first_time)} to {format_zulu(tape.last_time)}"
     in_open_gaps, unavailable, unexplained = map(count, audit.missing)
     yield _fact(
         "missing ids",
@@ -92,14 +84,14 @@ def _describe_ids(ids: Ids) -> str:
 
 def _describe_candle(start: datetime, trades: CandleValues | None, candle: CandleValues | None) -> str:
     if trades is None:
-        return f"{iso(start)}  a candle, but no trades"
+        return f"{format_zulu(start)}  a candle, but no trades"
     if candle is None:
-        return f"{iso(start)}  {trades.trade_count:,} trades, but no candle"
-    return f"{iso(start)}  {_differences(candle, trades, 'candle', 'trades', CandleValues._fields)}"
+        return f"{format_zulu(start)}  {trades.trade_count:,} trades, but no candle"
+    return f"{format_zulu(start)}  {_differences(candle, trades, 'candle', 'trades', CandleValues._fields)}"
 
 
 def _describe_minute(difference: KlineDifference) -> str:
-    time, minute, kline = iso(difference.minute), difference.tape, difference.kline
+    time, minute, kline = format_zulu(difference.minute), difference.tape, difference.kline
     trades = minute.trades if minute else None
     if kline is None:
         return f"{time}  the exchange has no trades, the tape {trades.trade_count if trades else 0:,}"
@@ -121,8 +113,8 @@ def _differences(one: Any, other: Any, name: str, other_name: str, fields: Seque
 def _differing_prices(minute: Minute, quote_volume: Decimal) -> str:
     """All else agrees: a price between the high and the low, neither first nor last, is another."""
     ours = minute.quote_volume[0] if minute.quote_volume else Decimal(0)
-    return f"price times quantity, summed up: tape {exact(ours)} exchange {exact(quote_volume)}"
+    return f"price times quantity, summed up: tape {plain_digits(ours)} exchange {plain_digits(quote_volume)}"
 
 
 def _shown(value: Decimal | int) -> str:
-    return str(value) if isinstance(value, int) else exact(value)
+    return str(value) if isinstance(value, int) else plain_digits(value)

@@ -16,7 +16,8 @@ from urllib.request import getproxies, proxy_bypass
 import orjson
 import urllib3
 
-from prices.binance.trades import BadFrame, Trade, make_trade, refuse_the_future
+from prices.binance.trades import BadFrame, make_trade, refuse_the_future
+from prices.domain.trade import Trade
 
 # The exchange allows a weight of 6,000 a minute and address; half of it leaves room for whatever else runs here.
 WEIGHT_BUDGET = 3000

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from prices.domain.trade import Trade
+
 # What the columns hold exactly: numeric(18,8) and numeric(28,8). Plain digits only: Decimal itself would also take
 # "NaN", "1e5", "1_0" and digits of other alphabets.
 _is_price = re.compile(r"[0-9]{1,10}(?:\.[0-9]{1,8})?").fullmatch
@@ -22,17 +24,6 @@ _MAX_TRADE_ID = 2**53 - 1  # a million times what was reached so far, and room f
 # far as the writer's arithmetic (prices/tape.py) is exact.
 _FIRST_MICROSECOND, _LAST_MICROSECOND = 10**15, 2**53 - 1
 _FIRST_MILLISECOND, _LAST_MILLISECOND = 10**12, _LAST_MICROSECOND // 1000
-
-
-class Trade(NamedTuple):
-    """One trade of one symbol. `timestamp_us`: the exchange's trade time in microseconds since 1970, UTC."""
-
-    symbol: str
-    timestamp_us: int
-    trade_id: int
-    price: Decimal
-    quantity: Decimal
-    buyer_is_maker: bool
 
 
 class Control(NamedTuple):

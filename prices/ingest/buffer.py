@@ -9,7 +9,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 
-from prices.binance.trades import Trade
+from prices.domain.trade import Trade
 
 CAPACITY_TRADES = 50_000
 BATCH_TRADES = 5_000

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from prices.binance.stream import ConnectionLost, Stream
-from prices.binance.trades import BadFrame, Control, Trade, parse_frame, refuse_the_future
+from prices.binance.trades import BadFrame, Control, parse_frame, refuse_the_future
+from prices.domain.trade import Trade
 from prices.ingest.bad_frames import BadFrameLog
 from prices.ingest.buffer import Buffer
 

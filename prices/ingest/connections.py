@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from prices.binance.stream import STREAMS_PER_CONNECTION, Stream
-from prices.ingest.backoff import backoff_delays
+from prices.domain.backoff import backoff_delays
 from prices.ingest.bad_frames import BadFrameLog
 from prices.ingest.buffer import Buffer
 from prices.ingest.connection import Connection, Counts

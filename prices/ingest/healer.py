@@ -14,8 +14,8 @@ from django.db import connection
 
 from prices import gaps, tape
 from prices.binance.rest import PAGE_TRADES, WEIGHT_OF_TRADES, ExchangeRefused, RestClient
-from prices.binance.trades import Trade
-from prices.ingest.backoff import backoff_delays
+from prices.domain.backoff import backoff_delays
+from prices.domain.trade import Trade
 from prices.ingest.statistics import Statistics
 from prices.models import Gap, Symbol
 

@@ -71,6 +71,6 @@ class SilenceWatch:
 
 
 def _newest_stored_id(symbol: str) -> int | None:
-    """Not asked of `prices/queries.py`, which replaces a dead connection unnoticed: the healer's lock hangs on it."""
+    """Not asked of `prices/queries`, which replaces a dead connection unnoticed: the healer's lock hangs on it."""
     newest = Candle.objects.filter(symbol=symbol).order_by("-minute")
     return newest.values_list("last_trade_id", flat=True).first()

@@ -11,8 +11,8 @@ import time
 from django.db import Error, connection
 
 from prices import tape
-from prices.binance.trades import Trade
-from prices.ingest.backoff import backoff_delays
+from prices.domain.backoff import backoff_delays
+from prices.domain.trade import Trade
 from prices.ingest.buffer import Buffer
 from prices.ingest.outage import Outage
 from prices.ingest.statistics import Statistics

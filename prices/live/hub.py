@@ -10,18 +10,21 @@ import selectors
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 import orjson
 from django.db import Error, connection
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 
-from prices import tape
-from prices.api.errors import log_unreachable_database
 from prices.live import reading
 from prices.live.reading import Chart
-from prices.live.status import database_gone, read_status
+from prices.models import TRADES_CHANNEL
+from prices.status.report import database_gone, read_status
+from prices.web.errors import log_unreachable_database
+from prices.web.measuring import REGISTRY
 
 PUSH_INTERVAL_S = 0.15
 SECOND_S = 1.0
@@ -139,7 +142,7 @@ class Hub:
         """Read what there is to see, again and again, until nobody watches. Raises django.db.Error."""
         connection.close()
         with connection.cursor() as cursor:
-            cursor.execute(f"LISTEN {tape.CHANNEL}")
+            cursor.execute(f"LISTEN {TRADES_CHANNEL}")
         listening_on = connection.connection
         second_at = 0.0
         while self._viewers:
@@ -190,7 +193,13 @@ class Hub:
                 self._changed.notify(WOKEN_AT_A_TIME)
 
 
+class ViewerCollector(Collector):
+    def collect(self) -> Iterator[Metric]:
+        yield GaugeMetricFamily("tracker_live_viewers", "Viewers of this process's stream.", hub.viewers)
+
+
 hub = Hub()
+REGISTRY.register(ViewerCollector())
 
 
 def _can_connect() -> bool:

@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 import orjson
 
 from prices import queries
-from prices.api.renderer import plain_digits
-from prices.api.serializers import lay_out_candles, lay_out_latest
-from prices.candles import INTERVALS, interval_start
+from prices.domain.digits import plain_digits
+from prices.domain.intervals import INTERVALS, interval_start
+from prices.queries.candles import Candle
+from prices.web.layout import lay_out_candles, lay_out_latest
 
 # The newest candle moves; the one before it may still be found complete.
 MOVING_CANDLES = 2
@@ -61,7 +62,7 @@ def read_missed(chart: Chart, since: datetime) -> bytes:
     return _chart_json(chart, queries.candles(chart.symbol, length, start, None, MOST_MISSED_CANDLES))
 
 
-def _chart_json(chart: Chart, candles: list[queries.Candle]) -> bytes:
+def _chart_json(chart: Chart, candles: list[Candle]) -> bytes:
     return orjson.dumps({**chart._asdict(), "candles": lay_out_candles(candles)})
 
 

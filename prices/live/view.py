@@ -22,16 +22,16 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from prices.api.errors import log_unreachable_database
-from prices.api.parameters import DEFAULT_INTERVAL, read_interval, read_optional_symbol, read_symbols
-from prices.api.renderer import ExactJSONRenderer
-from prices.api.serializers import BadParameterSerializer, UnavailableSerializer
-from prices.candles import INTERVALS
-from prices.deadline import ask_within
+from prices.domain.intervals import INTERVALS
 from prices.live.hub import hub
 from prices.live.reading import Chart, read_missed
-from prices.live.status import database_gone, read_status
 from prices.live.viewer import events
+from prices.queries.deadline import ask_within
+from prices.status.report import database_gone, read_status
+from prices.web.errors import log_unreachable_database
+from prices.web.parameters import DEFAULT_INTERVAL, read_interval, read_optional_symbol, read_symbols
+from prices.web.renderer import ExactJSONRenderer
+from prices.web.schema import BadParameterSerializer, UnavailableSerializer
 
 ANSWER_WITHIN_S = 2.0
 # Many viewers may come back at once: they take no turn from /health.

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from prices.binance.trades import Trade
+from prices.domain.trade import Trade
 
 NOON = datetime(2026, 5, 29, 12, 0, tzinfo=UTC)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

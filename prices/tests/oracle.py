@@ -3,7 +3,7 @@
 from collections import defaultdict
 from decimal import Decimal
 
-from prices.binance.trades import Trade
+from prices.domain.trade import Trade
 from prices.models import Candle, HourCandle, Price
 from prices.tests.factories import microseconds
 

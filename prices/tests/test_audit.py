@@ -23,8 +23,9 @@ from hypothesis.extra.django import TestCase
 
 from prices import gaps, tape
 from prices.audit.auditor import audit_symbol
-from prices.audit.ids import Ids, Run, difference, find_holes_and_repeats, intersection, join
+from prices.audit.ids import Run, find_holes_and_repeats
 from prices.audit.spans import Bounds, Span
+from prices.domain.ids import Ids, difference, intersection, join
 from prices.gaps import Hole
 from prices.models import Audit, Candle, Gap, HourCandle, Price
 from prices.tests.factories import trade

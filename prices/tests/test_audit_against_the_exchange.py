@@ -11,11 +11,12 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
+from exchange_simulator import Trade, running_exchange
 from prices import tape
 from prices.audit.auditor import audit_symbol
-from prices.audit.spans import MINUTE, Bounds
+from prices.audit.spans import Bounds
 from prices.binance.rest import ExchangeRefused, Kline, RestClient
-from prices.exchange_simulator import Trade, running_exchange
+from prices.domain.times import MINUTE
 from prices.models import Candle, Gap, Price
 from prices.tests.factories import microseconds
 from prices.tests.oracle import traded

@@ -20,7 +20,7 @@ import pytest
 import urllib3
 from django.conf import settings
 
-from prices.binance.trades import Trade
+from prices.domain.trade import Trade
 from prices.tests.oracle import roll_up
 from prices.tests.processes import Process, free_port
 from prices.tests.waiting import wait_until

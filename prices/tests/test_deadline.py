@@ -4,7 +4,7 @@ import time
 import pytest
 from django.db import connection
 
-from prices.deadline import ask_within
+from prices.queries.deadline import ask_within
 from prices.tests.waiting import DEADLINE_S, wait_until
 
 

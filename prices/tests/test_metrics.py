@@ -11,8 +11,8 @@ from django.db import OperationalError, connection
 from django.utils import timezone
 from prometheus_client.parser import text_string_to_metric_families
 
-from prices import metrics, queries, tape
-from prices.exchange_simulator import running_exchange
+from exchange_simulator import running_exchange
+from prices import metrics, tape
 from prices.ingest.buffer import Buffer
 from prices.ingest.metrics import serving_metrics
 from prices.ingest.pipeline import Pipeline
@@ -20,6 +20,7 @@ from prices.ingest.statistics import Statistics
 from prices.models import Gap, Ingester, Price
 from prices.tests.factories import trade
 from prices.tests.waiting import wait_until
+from prices.web import measuring
 
 NOWHERE = "ws://127.0.0.1:9", "http://127.0.0.1:9", ["BTCUSDT"]
 
@@ -79,7 +80,7 @@ def test_a_database_out_of_reach_leaves_the_rest(client, monkeypatch):
     def fail(*_):
         raise OperationalError("could not connect to server")
 
-    monkeypatch.setattr(queries, "_run", fail)
+    monkeypatch.setattr("prices.queries.connection._run", fail)
 
     response = client.get("/metrics")
 
@@ -114,12 +115,12 @@ def test_every_request_is_counted_by_its_route_and_status(client, symbols):
 
 @pytest.mark.django_db(transaction=True)
 def test_what_a_client_invents_never_becomes_a_label(client, symbols):
-    before = count_requests(client, metrics.OTHER_ROUTE, "404")
+    before = count_requests(client, measuring.OTHER_ROUTE, "404")
 
     for number in range(3):
         client.get(f"/invented{number}")
 
-    assert count_requests(client, metrics.OTHER_ROUTE, "404") == before + 3
+    assert count_requests(client, measuring.OTHER_ROUTE, "404") == before + 3
     assert "invented" not in client.get("/metrics").text
 
 

@@ -7,8 +7,9 @@ from django.db import OperationalError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from prices import queries, tape
-from prices.candles import INTERVALS
-from prices.queries import HOUR, HighLow, LatestPrice, PriceAtSecond
+from prices.domain.intervals import INTERVALS
+from prices.domain.times import HOUR
+from prices.queries.prices import HighLow, LatestPrice, PriceAtSecond
 from prices.tests.factories import NOON, trade
 from prices.tests.plans import scans_of
 from prices.tests.processes import kill_the_connection

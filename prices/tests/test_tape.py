@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.django import TestCase
 
 from prices import tape
-from prices.binance.trades import Trade
+from prices.domain.trade import Trade
 from prices.models import Candle, Price, Symbol
 from prices.tests.factories import NOON, microseconds, trade
 from prices.tests.oracle import assert_the_tape_equals, stored_trades

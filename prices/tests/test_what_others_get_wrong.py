@@ -16,8 +16,8 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from exchange_simulator import Rules, running_exchange
 from prices import queries, tape
-from prices.exchange_simulator import Rules, running_exchange
 from prices.ingest.bad_frames import BadFrameLog
 from prices.ingest.buffer import Buffer
 from prices.ingest.connection import Connection

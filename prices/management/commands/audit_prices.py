@@ -17,14 +17,14 @@ from django.db import Error, InterfaceError, OperationalError, ProgrammingError
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from prices.api.parameters import parse_timestamp
 from prices.audit import reading
 from prices.audit.as_json import dict_of
 from prices.audit.auditor import audit_symbol
 from prices.audit.findings import SymbolAudit
 from prices.audit.spans import Bounds, whole_minutes
-from prices.audit.text import iso, lines_of
+from prices.audit.text import lines_of
 from prices.binance.rest import ExchangeRefused, RestClient
+from prices.domain.times import format_zulu, parse_timestamp
 from prices.models import Audit
 
 SHOWN_FINDINGS = 10
@@ -208,7 +208,7 @@ def _client() -> RestClient:
 
 
 def _shown(time: datetime | None) -> str:
-    return iso(time) if time else "the end of the tape"
+    return format_zulu(time) if time else "the end of the tape"
 
 
 def _summary(audits: list[SymbolAudit]) -> str:

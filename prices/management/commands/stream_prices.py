@@ -21,12 +21,12 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from prices import queries, tape
 from prices.binance.stream import SILENCE_LIMIT_S
-from prices.deadline import ask_within
-from prices.ingest.backoff import backoff_delays
+from prices.domain.backoff import backoff_delays
+from prices.domain.symbols import is_symbol
 from prices.ingest.metrics import serving_metrics
 from prices.ingest.pipeline import Pipeline
 from prices.ingest.status import StatusReport
-from prices.models import is_symbol
+from prices.queries.deadline import ask_within
 
 logger = logging.getLogger(__name__)
 

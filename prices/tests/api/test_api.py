@@ -253,12 +253,10 @@ def test_a_browser_sees_exact_numbers_too(client, morning):
 def test_a_database_out_of_reach_is_a_503_that_says_so(client, settings, monkeypatch):
     from django.db import OperationalError
 
-    from prices import queries
-
     def fail(*_):
         raise OperationalError("could not connect to server")
 
-    monkeypatch.setattr(queries, "_run", fail)
+    monkeypatch.setattr("prices.queries.connection._run", fail)
 
     response = client.get("/latest")
 

@@ -22,21 +22,23 @@ def whole_tape(symbols):
     return trades
 
 
-def iso(time):
+def in_seconds(time):
     return f"{time:%Y-%m-%dT%H:%M:%S}"
 
 
 def second(client, time, **headers):
-    return client.get("/price-at-second", {"symbol": "BTCUSDT", "timestamp": iso(time)}, headers=headers)
+    return client.get("/price-at-second", {"symbol": "BTCUSDT", "timestamp": in_seconds(time)}, headers=headers)
 
 
 def minute(client, time, **headers):
-    return client.get("/minmax", {"symbol": "BTCUSDT", "timestamp": iso(time)}, headers=headers)
+    return client.get("/minmax", {"symbol": "BTCUSDT", "timestamp": in_seconds(time)}, headers=headers)
 
 
 def candles(client, start, end, **headers):
     return client.get(
-        "/candles", {"symbol": "BTCUSDT", "start": iso(start), "end": iso(end), "limit": 10}, headers=headers
+        "/candles",
+        {"symbol": "BTCUSDT", "start": in_seconds(start), "end": in_seconds(end), "limit": 10},
+        headers=headers,
     )
 
 

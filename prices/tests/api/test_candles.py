@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from prices import queries, tape
-from prices.api.renderer import plain_digits
-from prices.candles import INTERVALS
+from prices.domain.digits import plain_digits
+from prices.domain.intervals import INTERVALS
 from prices.tests.factories import NOON, microseconds, trade
 from prices.tests.oracle import roll_up
 

@@ -8,9 +8,9 @@ from django.utils import timezone
 
 from prices import queries, tape
 from prices.api import health
-from prices.api.health import Examiner
 from prices.models import Gap, Ingester, Symbol
-from prices.queries import IngesterState, SymbolState
+from prices.queries.tape import IngesterState, SymbolState
+from prices.status.health import Examiner
 from prices.tests.factories import NOON, trade
 
 SECOND = timedelta(seconds=1)
@@ -235,7 +235,7 @@ def test_a_database_out_of_reach_is_a_503_that_tells_no_secret(client, monkeypat
     def fail(*_):
         raise OperationalError('connection to "10.0.0.7" failed for user "tracker"')
 
-    monkeypatch.setattr(queries, "_run", fail)
+    monkeypatch.setattr("prices.queries.connection._run", fail)
 
     response = client.get("/health")
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from exchange_simulator.frames import frame
 from prices.binance.frames import BINARY, CLOSE, MAX_MESSAGE_BYTES, PING, TEXT, Message, MessageReader, ProtocolError
-from prices.exchange_simulator.frames import frame
 
 FINAL = 0x80
 SIZES = st.sampled_from([0, 1, 125, 126, 127, 200, 65_535, 65_536])

@@ -2,8 +2,8 @@ import time
 
 import pytest
 
+from exchange_simulator import Rules, running_exchange
 from prices.binance.rest import ExchangeRefused, RestClient
-from prices.exchange_simulator import Rules, running_exchange
 from prices.tests.oracle import traded
 from prices.tests.waiting import Clock
 

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prices.binance.trades import BadFrame, Control, Trade, parse_frame
+from prices.binance.trades import BadFrame, Control, parse_frame
+from prices.domain.trade import Trade
 from prices.tests.factories import event, frame
 
 SYMBOLS = frozenset({"BTCUSDT", "ETHUSDT", "币安人生USDT"})

@@ -12,7 +12,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
 
-from prices.exchange_simulator import running_exchange
+from exchange_simulator import running_exchange
 from prices.models import Price, Symbol
 from prices.tests.oracle import assert_the_tape_equals, stored_trades, traded
 from prices.tests.processes import PROJECT, database_out_of_reach, database_url, exchange_settings, running

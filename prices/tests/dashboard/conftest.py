@@ -10,8 +10,8 @@ import pytest
 from django.db import connections
 from playwright.sync_api import sync_playwright
 
+from exchange_simulator import running_exchange
 from prices import tape
-from prices.exchange_simulator import running_exchange
 from prices.tests.dashboard.looking import TIMEOUT_MS
 from prices.tests.factories import trade
 from prices.tests.processes import database_url, exchange_settings, http, running, running_web_server

@@ -1,7 +1,7 @@
 import random
 from itertools import accumulate, islice, takewhile
 
-from prices.ingest.backoff import backoff_delays
+from prices.domain.backoff import backoff_delays
 
 
 def test_delays_double_up_to_the_cap_and_are_jittered_downwards():

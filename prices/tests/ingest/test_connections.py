@@ -2,8 +2,8 @@ import threading
 
 import pytest
 
+from exchange_simulator import running_exchange
 from prices.binance.stream import ConnectionLost
-from prices.exchange_simulator import running_exchange
 from prices.ingest.buffer import Buffer
 from prices.ingest.connections import Connections
 from prices.ingest.statistics import Statistics

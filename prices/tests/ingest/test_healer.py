@@ -6,10 +6,10 @@ from threading import Event, Thread
 import pytest
 from django.db import connection
 
+from exchange_simulator import Rules, running_exchange
 from prices import gaps, tape
 from prices.binance.rest import RestClient
-from prices.binance.trades import Trade
-from prices.exchange_simulator import Rules, running_exchange
+from prices.domain.trade import Trade
 from prices.ingest.healer import CHECK_INTERVAL_S, Healer
 from prices.ingest.statistics import Statistics
 from prices.models import Gap

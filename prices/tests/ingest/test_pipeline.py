@@ -2,8 +2,8 @@
 
 import pytest
 
+from exchange_simulator import running_exchange
 from prices import tape
-from prices.exchange_simulator import running_exchange
 from prices.ingest.pipeline import Pipeline
 from prices.models import Gap, Ingester, Price, Symbol
 from prices.tests.factories import event, frame

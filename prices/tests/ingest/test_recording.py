@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from prices.binance.trades import Trade
-from prices.exchange_simulator import Trade as SimulatedTrade
-from prices.exchange_simulator import running_exchange
+from exchange_simulator import Trade as SimulatedTrade
+from exchange_simulator import running_exchange
+from prices.domain.trade import Trade
 from prices.ingest.pipeline import Pipeline
 from prices.models import Gap, Price
 from prices.tests.oracle import assert_the_tape_equals

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from prices import queries, tape
 from prices.models import Candle, HourCandle, Price
-from prices.queries import WINDOWS, Movement
+from prices.queries.prices import WINDOWS, Movement
 from prices.tests.factories import NOON, trade
 
 pytestmark = pytest.mark.django_db

@@ -5,8 +5,8 @@ from datetime import timedelta
 import pytest
 
 from prices import gaps, tape
-from prices.live.status import read_status
 from prices.models import Audit, Gap, Ingester
+from prices.status.report import read_status
 from prices.tests.factories import NOON, trade
 
 pytestmark = pytest.mark.django_db

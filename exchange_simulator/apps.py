@@ -1,0 +1,5 @@
+from django.apps import AppConfig
+
+
+class ExchangeSimulatorConfig(AppConfig):
+    name = "exchange_simulator"

@@ -1,0 +1,184 @@
+"""The simulated exchange: market, tape, streams and REST behind one port. In: options, and calls made on its event
+loop. Out: what a Binance Spot client expects to find. It needs no database and no settings."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from aiohttp import web
+
+from exchange_simulator import remote
+from exchange_simulator.fan_out import aggregate_stream
+from exchange_simulator.fault_switch import FaultSwitch
+from exchange_simulator.faults import FaultError
+from exchange_simulator.limits import Rules
+from exchange_simulator.market import Market
+from exchange_simulator.rest import Rest
+from exchange_simulator.streams import Streams
+from exchange_simulator.tape import KEEP, Tape
+from exchange_simulator.trade import Trade
+
+logger = logging.getLogger(__name__)
+
+SYMBOLS = ("BTCUSDT", "ETHUSDT")
+TICK_S = 0.01  # how often the automatic market trades what is due
+LARGEST_BATCH = 2_000  # trades per tick: pings and REST must have their turn whatever the rate
+LONGEST_LAG_US = 10_000_000  # after a laptop's sleep, or at a rate beyond this machine, the market does not catch up
+SHUTDOWN_TIMEOUT_S = 1.0
+FIRST_ID_EPOCH_US = 1_577_836_800_000_000  # 2020-01-01
+
+
+def clock_us() -> int:
+    return time.time_ns() // 1000
+
+
+def growing_first_id(now_us: int) -> int:
+    """The microseconds since 2020, far more of which pass than there are trades: one run's ids never come again in a
+    later run with other prices, and a tape that was stored in the meantime stays true."""
+    return now_us - FIRST_ID_EPOCH_US
+
+
+class Exchange:
+    """All methods are called on the event loop; `running_exchange` offers them to other threads."""
+
+    def __init__(
+        self,
+        symbols: Sequence[str] = SYMBOLS,
+        *,
+        rate: float = 0,
+        seed: int = 1,
+        first_id: int = 1,
+        history_s: float = 0,
+        keep: int = KEEP,
+        rules: Rules | None = None,
+        now_us: Callable[[], int] = clock_us,
+    ) -> None:
+        """`rate`: trades per second over all symbols together, 0 for none of its own; `keep`: trades per symbol that it
+        remembers at least; `history_s`: how long the market has been trading before the first client."""
+        rules = rules or Rules()
+        start_us = now_us() - int(history_s * 1_000_000) if rate else 0
+        self.tape = Tape(symbols, keep)
+        self.market = Market(symbols, rate=rate, seed=seed, first_id=first_id, start_us=start_us)
+        self.faults = FaultSwitch(seed)
+        self.streams = Streams(rules, now_us, self.faults)
+        self.rest = Rest(self.tape, rules, now_us, self.faults)
+        self.trades_published = 0
+        self._now_us = now_us
+        self._trading: asyncio.Task[None] | None = None
+        self._not_paused = asyncio.Event()
+        self._not_paused.set()
+        self._runner: web.AppRunner | None = None
+
+    async def start(self, host: str = "127.0.0.1", port: int = 0) -> int:
+        """Serves, and trades at the market's rate; returns the port. OSError when the port is taken."""
+        self.publish(self.market.until(self._now_us()))
+        self._runner = web.AppRunner(self._app(), access_log=None, shutdown_timeout=SHUTDOWN_TIMEOUT_S)
+        await self._runner.setup()
+        try:
+            await web.TCPSite(self._runner, host, port).start()
+        except OSError:
+            await self._runner.cleanup()
+            raise
+        if self.market.rate:
+            self._trading = asyncio.create_task(self._trade_at_rate())
+        bound_port: int = self._runner.addresses[0][1]
+        return bound_port
+
+    async def stop(self) -> None:
+        if self._trading:
+            self._trading.cancel()
+        self.faults.clear()
+        if self._runner:
+            for site in list(self._runner.sites):
+                await site.stop()
+            await self.streams.disconnect_all()
+            await self._runner.cleanup()
+
+    def publish(self, trades: Iterable[Trade], *, record: bool = True, deliver: bool = True) -> None:
+        """Records the trades on the tape and sends them to the subscribers, in the given order. Without `record` the
+        tape does not learn of them (a repeated or a forged delivery), without `deliver` the stream leaves them out."""
+        batch = list(trades)
+        new_aggregates = self.tape.add(batch) if record else {}
+        if not deliver:
+            return
+        self.trades_published += len(batch)
+        self.streams.publish(batch)
+        for symbol, starts in new_aggregates.items():
+            if self.streams.subscribers(aggregate_stream(symbol)):
+                self.streams.publish_aggregates(self.tape.of(symbol).aggregates(starts))
+
+    def trade(self, count: int, *, start_us: int | None = None, spacing_us: int = 1) -> list[Trade]:
+        """The market makes that many trades at once, now or from `start_us` on, an order every `spacing_us`."""
+        trades = self.market.next(count, self._now_us() if start_us is None else start_us, spacing_us)
+        self.publish(trades)
+        return trades
+
+    @property
+    def is_paused(self) -> bool:
+        return not self._not_paused.is_set()
+
+    def pause(self) -> None:
+        """No trade is made or replayed until `resume`, except by `trade` and `publish`."""
+        self._not_paused.clear()
+
+    def resume(self) -> None:
+        """The market goes on from now: nothing traded during the pause."""
+        if self.is_paused:
+            self.market.skip_to(self._now_us())
+            self._not_paused.set()
+
+    async def until_resumed(self) -> None:
+        await self._not_paused.wait()
+
+    def server_shutdown(self, *, cut_after_s: float | None = None, abrupt: bool = False) -> int:
+        """Announces it to the open connections, and cuts these after so many seconds. Returns how many they are."""
+        clients = list(self.streams.clients)
+        self.streams.send_server_shutdown()
+        if cut_after_s is not None:
+            loop = asyncio.get_running_loop()
+            loop.call_later(cut_after_s, lambda: self.streams.drop(clients, abrupt=abrupt))
+        return len(clients)
+
+    def forget(self, symbol: str, first_id: int, last_id: int) -> None:
+        """`historicalTrades` and `trades` will never have these ids, traded already or not; the tape keeps them."""
+        if symbol not in self.tape:
+            raise FaultError(f"symbol must be one of {', '.join(self.tape.symbols)}, not {symbol!r:.100}")
+        if last_id < first_id:
+            raise FaultError(f"last_id must not be less than first_id, as {last_id} is")
+        self.tape.of(symbol).forget(first_id, last_id)
+
+    def state(self) -> dict[str, Any]:
+        """What is on, and what happened since the start."""
+        return {
+            "faults": self.faults.on.on(),
+            "paused": self.is_paused,
+            "counters": {
+                "trades_published": self.trades_published,
+                "connections": len(self.streams.clients),
+                "connection_attempts": self.streams.connection_attempts,
+                "rest_requests": dict(self.rest.requests),
+                **self.faults.counters,
+            },
+        }
+
+    def _app(self) -> web.Application:
+        app = web.Application()
+        app.router.add_get("/ws{streams:(/.*)?}", self.streams.serve)
+        app.router.add_get("/stream", self.streams.serve)
+        app.router.add_get("/api/v3/{endpoint}", self.rest.serve)
+        app.router.add_routes(remote.routes(self))
+        return app
+
+    async def _trade_at_rate(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_S)
+            await self._not_paused.wait()
+            now_us = self._now_us()
+            if self.market.lag_us(now_us) > LONGEST_LAG_US:
+                logger.warning(
+                    "the market is more than %d s behind the clock and skips them", LONGEST_LAG_US // 1_000_000
+                )
+                self.market.skip_to(now_us)
+            self.publish(self.market.until(now_us, LARGEST_BATCH))

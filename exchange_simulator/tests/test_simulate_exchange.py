@@ -1,0 +1,154 @@
+"""The command, as a real process."""
+
+import contextlib
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import orjson
+import pytest
+from django.core.management import CommandError, call_command
+
+from exchange_simulator.server import growing_first_id
+
+ROOT = Path(__file__).resolve().parents[2]
+LIVE = ROOT / "../shared/data/recorded_trades_btc_eth_bnb_2026-05-29.jsonl"
+NO_DATABASE = "postgres://nobody@127.0.0.1:1/none"  # nothing listens there: the command must not ask for it
+
+
+def run(*arguments, **options):
+    return subprocess.Popen(
+        [sys.executable, "manage.py", "simulate_exchange", *arguments],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"DATABASE_URL": NO_DATABASE},
+        **options,
+    )
+
+
+@contextlib.contextmanager
+def serving(*arguments):
+    """The running command, once it has told its address."""
+    process = run("--port", "0", *arguments)
+    try:
+        about, addresses = process.stdout.readline(), process.stdout.readline()
+        match = re.fullmatch(r"BINANCE_WS_URL=(\S+) BINANCE_REST_URL=(\S+)\n", addresses)
+        assert match, process.stderr.read()
+        yield process, SimpleNamespace(ws_url=match[1], rest_url=match[2], about=about)
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_it_serves_both_sides_until_ctrl_c_and_exits_0(connect, get):
+    with serving("--symbols", "btcusdt", "--rate", "500", "--history", "1", "--seed", "3") as (process, exchange):
+        connection = connect(exchange, "/ws/btcusdt@trade")
+        events = [orjson.loads(connection.recv()) for _ in range(20)]
+        history = get(exchange, "/api/v3/historicalTrades?symbol=BTCUSDT&fromId=0&limit=1").body
+
+        process.send_signal(signal.SIGINT)
+
+        assert process.wait(10) == 0
+        assert "BTCUSDT; 500 trades/s, seed 3" in exchange.about
+        assert history[0]["time"] < events[0]["T"] - 30_000
+        assert history[0]["id"] > growing_first_id((time.time_ns() // 1000) - 60_000_000)
+        assert "Traceback" not in process.stderr.read()
+
+
+def test_a_port_in_use_is_one_clear_sentence():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+
+        process = run("--port", str(port))
+        _, errors = process.communicate(timeout=20)
+
+    assert process.returncode == 1
+    assert errors == (
+        f"CommandError: Cannot listen on 127.0.0.1:{port}: the port is in use. Choose another with --port.\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--rate", "0"], "must be greater than 0"),
+        (["--speed", "-1"], "must be 0 or greater"),
+        (["--symbols", "BTC/USDT"], "'BTC/USDT' is not a symbol"),
+        (["--fault", "leave_out=2"], "leave_out must be a probability from 0 to 1, not 2"),
+        (["--fault", "fish"], "there is no fault 'fish'; the faults are leave_out, "),
+        (["--replay", "no/such/file"], "Cannot replay: "),
+    ],
+)
+def test_bad_arguments_are_named(arguments, complaint):
+    with pytest.raises(CommandError, match=complaint):
+        call_command("simulate_exchange", *arguments)
+
+
+def test_a_replay_goes_on_serving_when_it_is_done(connect, get, tmp_path):
+    recording = tmp_path / "frames.jsonl"
+    recording.write_text(
+        '{"stream":"btcusdt@trade","data":{"e":"trade","E":1690000000000,"s":"BTCUSDT","t":5,"p":"29406.89","q":"1",'
+        '"T":1690000000001,"m":false,"M":true}}\n'
+    )
+    with serving("--replay", str(recording), "--wait-for", "2") as (process, exchange):
+        first = connect(exchange, "/ws/btcusdt@trade")
+        connect(exchange, "/ws/btcusdt@trade")
+        assert orjson.loads(first.recv())["p"] == "29406.89"
+        assert get(exchange, "/api/v3/trades?symbol=BTCUSDT").body[0]["price"] == "29406.89"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+        assert "replay finished: all 1 trades are published" in process.stderr.read()
+
+
+@pytest.mark.skipif(not LIVE.exists(), reason="no recording of live trades beside the project")
+def test_a_replay_can_be_stopped_while_it_plays(connect):
+    with serving("--replay", str(LIVE), "--rate", "1") as (process, exchange):
+        connection = connect(exchange, "/ws/btcusdt@trade")
+        connection.recv()
+
+        process.send_signal(signal.SIGTERM)
+
+        assert process.wait(10) == 0
+        assert "Traceback" not in process.stderr.read()
+
+
+@pytest.mark.skipif(not LIVE.exists(), reason="no recording of live trades beside the project")
+def test_a_live_recording_arrives_digit_for_digit_in_recorded_order(connect):
+    recorded = [orjson.loads(line) for line in LIVE.read_text().splitlines()]
+
+    with serving("--replay", str(LIVE), "--speed", "max") as (_, exchange):
+        connection = connect(exchange, "/ws/btcusdt@trade/ethusdt@trade/bnbusdt@trade")
+        heard = [orjson.loads(connection.recv()) for _ in recorded]
+
+    assert [(e["s"], e["t"], e["p"], e["q"], e["T"], e["m"]) for e in heard] == [
+        (r["symbol"], r["trade_id"], r["price"], r["quantity"], r["timestamp"], r["is_buyer_maker"]) for r in recorded
+    ]
+
+
+def test_faults_are_on_from_the_start(connect, get):
+    with serving("--rate", "500", "--fault", "silence_symbols=ETHUSDT", "--fault", "drop_every_s=0.5") as (_, exchange):
+        connection = connect(exchange, "/stream?streams=btcusdt@trade/ethusdt@trade")
+
+        heard = set()
+        while text := connection.recv():  # empty once it is closed
+            heard.add(orjson.loads(text)["stream"])
+
+        assert heard <= {"btcusdt@trade"}
+        state = get(exchange, "/simulator/faults").body
+        assert state["faults"] == {"silence_symbols": ["ETHUSDT"], "drop_every_s": 0.5}
+        assert state["counters"]["trades_published"] > 0
+
+
+def test_first_ids_grow_faster_than_any_run_can_use_them():
+    now_us = 1_795_000_000_000_000
+
+    assert growing_first_id(now_us + 1_000_000) - growing_first_id(now_us) == 1_000_000
+    assert 2**32 < growing_first_id(now_us) < 2**53

@@ -1,0 +1,25 @@
+"""The only reader: all that asks (API, page, stream, admin, metrics, commands) asks here.
+
+In: symbols and aware UTC datetimes. Out: exact prices, aware UTC datetimes, facts about the tape. One query a question.
+"""
+
+from prices.queries.candles import candles
+from prices.queries.prices import high_low, last_whole_minute, latest_prices, movements, price_at_second
+from prices.queries.symbols import symbol_names, tracked_symbols
+from prices.queries.tape import approximate_trades, ingesters, last_audit, newest_gap, symbol_states
+
+__all__ = [
+    "approximate_trades",
+    "candles",
+    "high_low",
+    "ingesters",
+    "last_audit",
+    "last_whole_minute",
+    "latest_prices",
+    "movements",
+    "newest_gap",
+    "price_at_second",
+    "symbol_names",
+    "symbol_states",
+    "tracked_symbols",
+]

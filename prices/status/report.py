@@ -1,0 +1,93 @@
+"""How far the page can be trusted, in numbers and in one sentence. In: heartbeats, symbols, gaps, the last audit.
+
+Out: the body of /status and of the stream's `status` event. /health answers probes, which a hiccup must not wake;
+people are told after a few seconds.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+
+from prices import queries
+from prices.domain.times import format_second
+from prices.queries.tape import AuditResult, IngesterState
+from prices.status.health import FAILING, HEALING, Examiner, seconds_since
+
+# A running ingester beats each second: this many seconds without a beat, and people are told.
+HEARTBEAT_WITHIN_S = 4.0
+# A symbol that is traded all the time has been silent for so long: people are told. /health waits for a minute.
+STALE_AFTER_S = 10.0
+
+GREEN, AMBER, RED = "green", "amber", "red"
+WORDS = {GREEN: "Yes.", AMBER: "Almost.", RED: "Not now."}
+_GONE = "The database is out of reach: nothing here is new. This page goes on by itself when it is back."
+
+_examiner = Examiner(heartbeat_within_s=HEARTBEAT_WITHIN_S, stale_after_s=STALE_AFTER_S)
+
+
+def database_gone(now: datetime) -> dict[str, Any]:
+    """What is told without a database."""
+    return {"time": format_second(now), "level": RED, "word": WORDS[RED], "sentence": _GONE, "database": False}
+
+
+def read_status(now: datetime) -> dict[str, Any]:
+    """Raises django.db.Error."""
+    ingesters = queries.ingesters()
+    health = _examiner.examine(ingesters, queries.symbol_states(), now)
+    alive = [one for one in ingesters if (now - one.beat_at).total_seconds() <= HEARTBEAT_WITHIN_S]
+    symbols, audit, gap = health["symbols"], queries.last_audit(), queries.newest_gap()
+    level, sentence = _judge(health, alive, audit)
+    lags_us = [one.lag_us for one in alive if one.lag_us is not None]
+    return {
+        "time": format_second(now),
+        "level": level,
+        "word": WORDS[level],
+        "sentence": sentence,
+        "database": True,
+        "ingesters": len(alive),
+        "connected": any(one.connected for one in alive),
+        "newest_trade_age_s": min(
+            (row["newest_trade_age_s"] for row in symbols if row["newest_trade_age_s"] is not None), default=None
+        ),
+        "trades_per_second": round(sum(one.trades_per_second for one in alive), 1) if alive else None,
+        "lag_s": round(min(lags_us) / 1_000_000, 3) if lags_us else None,
+        "open_gaps": _total(health, "open_gaps"),
+        "missing_trades": _total(health, "missing_trades"),
+        "unavailable_trades": _total(health, "unavailable_trades"),
+        "last_gap": gap
+        and {
+            "id": gap.id,
+            "trades": gap.trades,
+            "outcome": gap.outcome,
+            "age_s": seconds_since(gap.closed_at or gap.found_at, now),
+        },
+        "last_audit": audit
+        and {
+            "finished_at": format_second(audit.finished_at),
+            "age_s": seconds_since(audit.finished_at, now),
+            "proven": audit.proven,
+            "trades": audit.trades,
+        },
+    }
+
+
+def _judge(health: dict[str, Any], alive: Sequence[IngesterState], audit: AuditResult | None) -> tuple[str, str]:
+    if not alive:
+        return RED, f"No ingester runs: no new trade comes in. Start one with {settings.COMMAND} stream_prices."
+    if health["status"] == FAILING:
+        return AMBER, " ".join(health["reasons"])
+    if not any(one.connected for one in alive):
+        return AMBER, "The ingester is connecting to the exchange. What passes by meanwhile is fetched afterwards."
+    if health["status"] == HEALING:
+        return AMBER, f"Missing trades are being fetched: {_total(health, 'missing_trades'):,} to go."
+    if audit and not audit.proven:
+        return AMBER, f"Live, but the last audit found something off. See {settings.COMMAND} audit_prices."
+    if unavailable := _total(health, "unavailable_trades"):
+        return GREEN, f"Live. Nothing is missing but {unavailable:,} trades that the exchange itself no longer has."
+    return GREEN, "Live, and whole: not one trade is missing."
+
+
+def _total(health: dict[str, Any], name: str) -> int:
+    return sum(row[name] for row in health["symbols"])

@@ -1,0 +1,31 @@
+"""JSON with exact numbers: a Decimal is written digit by digit, as a JSON number that never was a float."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+import orjson
+from rest_framework.renderers import JSONRenderer
+
+from prices.domain.digits import plain_digits
+
+
+class ExactJSONRenderer(JSONRenderer):
+    """DRF's own renderer would write a Decimal as a string or through a float."""
+
+    def render(
+        self,
+        data: Any,
+        accepted_media_type: str | None = None,
+        renderer_context: Mapping[str, Any] | None = None,
+    ) -> bytes:
+        if data is None:
+            return b""
+        indent = self.get_indent(accepted_media_type or "", dict(renderer_context or {}))
+        return orjson.dumps(data, default=_exact, option=orjson.OPT_INDENT_2 if indent else None)
+
+
+def _exact(value: object) -> orjson.Fragment:
+    if isinstance(value, Decimal):
+        return orjson.Fragment(plain_digits(value))
+    raise TypeError(f"{type(value).__name__} has no JSON form here")
