@@ -8,11 +8,16 @@ left alone; candles are rolled up in the same statement from the rows really ins
 import io
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
+from zlib import crc32
 
 from django.db import IntegrityError, connection, transaction
 
 from prices.domain.trade import Trade
 from prices.models import TRADES_CHANNEL, Symbol
+
+# Any number, the same in every process, and how many locks there are.
+_WRITERS = 730_546_192
+_LOCKS = 64
 
 
 class Stored(NamedTuple):
@@ -49,6 +54,8 @@ _ADD_UP = """
         first_trade_id = least(candle.first_trade_id, excluded.first_trade_id),
         last_trade_id = greatest(candle.last_trade_id, excluded.last_trade_id)
 """
+# What an audit proved of an hour holds until something is stored in it.
+_IS_NO_LONGER_PROVEN = ", proven_at = NULL"
 
 # One statement stores the batch and rolls its candles up. Rows are inserted in the order of the unique key and candles
 # in the order of theirs, every price before the first candle, so two writers wait for each other but never in a circle.
@@ -95,7 +102,7 @@ WITH inserted AS (
     WHERE (SELECT count(*) FROM rolled_up) > 0  -- hours after minutes: one order for every writer
     GROUP BY 1, 2
     ORDER BY 1, 2
-    ON CONFLICT (symbol, hour) DO UPDATE SET {_ADD_UP}
+    ON CONFLICT (symbol, hour) DO UPDATE SET {_ADD_UP}{_IS_NO_LONGER_PROVEN}
 )
 SELECT coalesce(sum(trade_count), 0)::bigint FROM minutes
 """  # noqa: S608  of constants
@@ -156,6 +163,16 @@ def _is_any_known(cursor: Any) -> bool:
     cursor.execute(_IS_ANY_KNOWN)
     (is_any_known,) = cursor.fetchone()
     return bool(is_any_known)
+
+
+def lock_symbols(cursor: Any, symbols: Iterable[str]) -> None:
+    """Let nobody else write these symbols' rows until this transaction ends; wait for whoever does.
+
+    Locks are taken in one order, so writers wait for each other but never in a circle. They are few, since each takes
+    room in PostgreSQL's table of locks: two symbols may share one.
+    """
+    keys = sorted({crc32(symbol.encode()) % _LOCKS for symbol in symbols})
+    cursor.execute("SELECT pg_advisory_xact_lock(%s, key) FROM unnest(%s::int[]) AS key", [_WRITERS, keys])
 
 
 def add_symbols(names: Iterable[str], *, tracked: bool) -> None:
