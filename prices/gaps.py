@@ -1,4 +1,5 @@
-"""Gaps: found by query over the candles, kept in the table `gaps`. In: symbols. Out: runs of missing trade ids.
+"""Gaps: what is wanted and not stored, found by query, kept in the table `gaps`. In: runs of wanted ids. Out: missing
+ids.
 
 A candle knows how many trades it holds, and its first and last id: it is whole when count = last - first + 1, and it
 joins its neighbour when that one's first id is its last + 1. Where either fails, the trades of those minutes alone are
@@ -7,68 +8,126 @@ looked at for the exact ids. Nothing here fetches anything: `prices/ingest/heale
 
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
-from typing import NamedTuple
+from datetime import datetime
+from itertools import groupby
+from typing import Any, NamedTuple
 
-from django.db import connection
-from django.utils import timezone
+from django.db import connection, transaction
 
-from prices.models import Gap
-
-BEGINNING = datetime(1, 1, 1, tzinfo=UTC)
-MAX_ID = 2**63 - 1
+from prices.domain.ids import MAX_ID, Ids, difference, union
+from prices.domain.times import HOUR
+from prices.models import Coverage, Gap
+from prices.tape import lock_symbols
 
 
 class Hole(NamedTuple):
-    """A run of ids that are not stored, both ends included."""
+    """A run of wanted ids that are not stored, both ends included, between the minutes of the trades around it."""
 
     symbol: str
     first_id: int
     last_id: int
+    since: datetime | None = None
+    until: datetime | None = None
+    begins_at: datetime | None = None
+    ends_at: datetime | None = None
 
     @property
     def size(self) -> int:
         return self.last_id - self.first_id + 1
 
+    @property
+    def ids(self) -> Ids:
+        return Ids(self.first_id, self.last_id)
 
-# Suspects are the minutes that are not whole, and the stretches between two that do not join. The exchange does not
-# promise that time never runs against the ids, hence the greatest id of all minutes before, and a minute of tolerance.
-_FIND_HOLES = """
-WITH minutes AS (
-    SELECT candle.symbol, minute, first_trade_id, last_trade_id, trade_count,
+
+# Suspects are the minutes that are not whole, the stretches between two that do not join, and those from a run's first
+# id to its first minute and from its last minute to its last id. A minute whose ids reach back behind those of an
+# earlier one (times run a little against ids, or an id is told with two times) is suspect too. A look goes on where the
+# last one ended: its first minute was found to join what was before.
+_FIND_SUSPECTS = """
+WITH looked_at AS (
+    SELECT * FROM unnest(
+        %(runs)s::bigint[], %(symbols)s::text[], %(firsts)s::bigint[], %(lasts)s::bigint[],
+        %(minutes)s::timestamptz[], %(begins)s::timestamptz[], %(ends)s::timestamptz[]
+    ) AS run (run_id, symbol, first_id, last_id, checked_minute, begins_at, ends_at)
+), minutes AS (
+    SELECT run_id, run.symbol, run.begins_at, run.ends_at, minute, first_trade_id, last_trade_id, trade_count,
+           run.first_id, coalesce(run.last_id, last_trade_id) AS last_id,
            lag(minute) OVER earlier AS previous_minute,
-           max(last_trade_id) OVER (earlier ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS previous_last_id
-    FROM unnest(%(symbols)s::text[], %(since)s::timestamptz[]) AS followed (symbol, since)
+           max(last_trade_id) OVER (earlier ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS previous_last_id,
+           checked_minute
+    FROM looked_at AS run
     CROSS JOIN LATERAL (
-        SELECT * FROM candles
-        WHERE candles.symbol = followed.symbol AND candles.minute >= followed.since
+        SELECT minute, first_trade_id, last_trade_id, trade_count FROM candles
+        WHERE candles.symbol = run.symbol
+          AND minute >= coalesce(
+              checked_minute, date_bin('1 minute', begins_at, timestamptz 'epoch') + interval '1 minute', '-infinity')
+          AND minute < coalesce(date_bin('1 minute', ends_at, timestamptz 'epoch'), 'infinity')
+          AND last_trade_id >= run.first_id
+          AND first_trade_id <= coalesce(run.last_id, first_trade_id)
         ORDER BY minute
     ) AS candle
-    WINDOW earlier AS (PARTITION BY candle.symbol ORDER BY minute)
-), suspects AS (
-    SELECT symbol, previous_last_id + 1 AS first_id, first_trade_id - 1 AS last_id,
-           previous_minute AS from_minute, minute AS to_minute
-    FROM minutes WHERE first_trade_id > previous_last_id + 1
-    UNION ALL
-    SELECT symbol, first_trade_id, last_trade_id, minute, minute
+    WINDOW earlier AS (PARTITION BY run_id ORDER BY minute)
+), joined AS (
+    SELECT *, coalesce(previous_last_id,
+                       CASE WHEN checked_minute IS NULL THEN first_id - 1 ELSE first_trade_id - 1 END) AS reached_id
     FROM minutes
-    WHERE trade_count <> last_trade_id - first_trade_id + 1 OR first_trade_id <= previous_last_id
 )
-SELECT suspects.symbol, hole.first_id, hole.last_id
-FROM suspects CROSS JOIN LATERAL (
+SELECT run_id, reached_id + 1 AS first_id, first_trade_id - 1 AS last_id,
+       coalesce(previous_minute, minute) AS since, minute AS until, false AS reaches_back
+FROM joined WHERE first_trade_id > reached_id + 1
+UNION ALL
+SELECT run_id, first_trade_id, last_trade_id, minute, minute, first_trade_id <= reached_id
+FROM joined WHERE trade_count <> last_trade_id - first_trade_id + 1 OR first_trade_id <= reached_id
+UNION ALL
+SELECT run.run_id, coalesce(reached.last_id + 1, run.first_id), run.last_id,
+       coalesce(reached.minute, run.checked_minute, run.begins_at), NULL, false
+FROM looked_at AS run
+LEFT JOIN (
+    SELECT run_id, max(last_trade_id) AS last_id, max(minute) AS minute FROM minutes GROUP BY run_id
+) AS reached USING (run_id)
+WHERE run.last_id > coalesce(reached.last_id, run.first_id - 1)
+  AND (reached.last_id IS NOT NULL OR run.checked_minute IS NULL)
+"""
+
+# The ids of a suspect that are not stored. Which hours and then which minutes may hold any of them is told by the ids
+# of their candles. A minute that reaches back may hold ids of any hour; the others are stored near by.
+_FIND_MISSING = """
+SELECT suspect.number, hole.first_id, hole.last_id
+FROM unnest(
+    %(symbols)s::text[], %(firsts)s::bigint[], %(lasts)s::bigint[], %(sinces)s::timestamptz[],
+    %(untils)s::timestamptz[], %(begins)s::timestamptz[], %(ends)s::timestamptz[]
+) WITH ORDINALITY AS suspect (symbol, first_id, last_id, since, until, begins_at, ends_at, number)
+CROSS JOIN LATERAL (
     SELECT trade_id + 1 AS first_id, next_id - 1 AS last_id
     FROM (
         SELECT trade_id, lead(trade_id) OVER (ORDER BY trade_id) AS next_id
         FROM (
-            SELECT suspects.first_id - 1 AS trade_id
+            SELECT suspect.first_id - 1 AS trade_id
             UNION ALL
-            SELECT suspects.last_id + 1
+            SELECT suspect.last_id + 1
             UNION ALL
-            SELECT trade_id FROM prices
-            WHERE prices.symbol = suspects.symbol
-              AND timestamp >= suspects.from_minute - interval '1 minute'
-              AND timestamp < suspects.to_minute + interval '2 minutes'
-              AND trade_id BETWEEN suspects.first_id AND suspects.last_id
+            SELECT price.trade_id
+            FROM (
+                SELECT hour FROM hour_candles
+                WHERE hour_candles.symbol = suspect.symbol
+                  AND hour >= coalesce(suspect.since, '-infinity') AND hour <= coalesce(suspect.until, 'infinity')
+                  AND last_trade_id >= suspect.first_id AND first_trade_id <= suspect.last_id
+            ) AS hours
+            CROSS JOIN LATERAL (
+                SELECT minute FROM candles
+                WHERE candles.symbol = suspect.symbol
+                  AND minute >= hours.hour AND minute < hours.hour + interval '1 hour'
+                  AND last_trade_id >= suspect.first_id AND first_trade_id <= suspect.last_id
+            ) AS minutes
+            CROSS JOIN LATERAL (
+                SELECT trade_id FROM prices
+                WHERE prices.symbol = suspect.symbol
+                  AND timestamp >= minutes.minute AND timestamp < minutes.minute + interval '1 minute'
+                  AND timestamp >= coalesce(suspect.begins_at, '-infinity')
+                  AND timestamp < coalesce(suspect.ends_at, 'infinity')
+                  AND trade_id BETWEEN suspect.first_id AND suspect.last_id
+            ) AS price
         ) AS present
     ) AS neighbours
     WHERE next_id > trade_id + 1
@@ -76,13 +135,103 @@ FROM suspects CROSS JOIN LATERAL (
 ORDER BY 1, 2
 """
 
-# The last candle but one of each symbol: the newest still grows, and the one before it is the newest's neighbour.
-_LAST_SETTLED_MINUTES = """
-SELECT name, (
-    SELECT minute FROM candles WHERE candles.symbol = name ORDER BY minute DESC OFFSET 1 LIMIT 1
-)
-FROM unnest(%(symbols)s::text[]) AS name
+# Where the next look begins: the newest minute but one of the run. The newest still grows, and this one is its
+# neighbour.
+_SETTLED_MINUTES = """
+SELECT run_id, settled.minute, settled.last_trade_id
+FROM unnest(
+    %(runs)s::bigint[], %(symbols)s::text[], %(firsts)s::bigint[], %(lasts)s::bigint[],
+    %(begins)s::timestamptz[], %(ends)s::timestamptz[]
+) AS run (run_id, symbol, first_id, last_id, begins_at, ends_at)
+CROSS JOIN LATERAL (
+    SELECT minute, last_trade_id FROM candles
+    WHERE candles.symbol = run.symbol
+      AND minute > coalesce(begins_at, '-infinity')
+      AND minute < coalesce(date_bin('1 minute', ends_at, timestamptz 'epoch'), 'infinity')
+      AND last_trade_id >= first_id AND first_trade_id <= coalesce(last_id, first_trade_id)
+    ORDER BY minute DESC
+    OFFSET 1 LIMIT 1
+) AS settled
 """
+
+
+class Look(NamedTuple):
+    """What one look at runs found. `settled`: for each run, where the next look begins, and the last id until there."""
+
+    holes: list[Hole]
+    settled: dict[int, tuple[datetime, int]]
+
+
+def look(runs: Sequence[Coverage]) -> Look:
+    """Look at what came to these runs since the last look at each. One that was never looked at is read as a whole."""
+    # Before the trades: what is stored meanwhile is looked at again.
+    settled = _settled_minutes(runs)
+    by_id = {run.pk: run for run in runs}
+    suspects = [_suspect(by_id[run_id], *rest) for run_id, *rest in _fetch_all(_FIND_SUSPECTS, **_columns(runs))]
+    return Look(find_missing(suspects), settled)
+
+
+def find_missing(suspects: Sequence[Hole]) -> list[Hole]:
+    """The ids of these stretches that are not stored: each once, in order."""
+    if not suspects:
+        return []
+    rows = _fetch_all(
+        _FIND_MISSING,
+        symbols=[each.symbol for each in suspects],
+        firsts=[each.first_id for each in suspects],
+        lasts=[each.last_id for each in suspects],
+        sinces=[each.since and each.since - 2 * HOUR for each in suspects],
+        untils=[each.until and each.until + HOUR for each in suspects],
+        begins=[each.begins_at for each in suspects],
+        ends=[each.ends_at for each in suspects],
+    )
+    found = [suspects[number - 1]._replace(first_id=first, last_id=last) for number, first, last in rows]
+    return _each_once(found)
+
+
+def _each_once(holes: Iterable[Hole]) -> list[Hole]:
+    """The same ids, without those that two suspects have in common."""
+    once: list[Hole] = []
+    for hole in sorted(holes, key=lambda hole: (hole.symbol, hole.first_id, -hole.last_id)):
+        if once and once[-1].symbol == hole.symbol and hole.first_id <= once[-1].last_id:
+            if hole.last_id > once[-1].last_id:
+                once.append(hole._replace(first_id=once[-1].last_id + 1))
+        else:
+            once.append(hole)
+    return once
+
+
+def _suspect(
+    run: Coverage, first_id: int, last_id: int, since: datetime | None, until: datetime | None, reaches_back: bool
+) -> Hole:
+    """A stretch that may lack ids, cut to what the run wants."""
+    return Hole(
+        run.symbol,
+        max(first_id, run.first_trade_id),
+        last_id if run.last_trade_id is None else min(last_id, run.last_trade_id),
+        None if reaches_back else since,
+        None if reaches_back else until,
+        run.begins_at,
+        run.ends_at,
+    )
+
+
+def _settled_minutes(runs: Sequence[Coverage]) -> dict[int, tuple[datetime, int]]:
+    columns = _columns(runs)
+    del columns["minutes"]
+    return {run_id: (minute, last_id) for run_id, minute, last_id in _fetch_all(_SETTLED_MINUTES, **columns)}
+
+
+def _columns(runs: Sequence[Coverage]) -> dict[str, list[Any]]:
+    return {
+        "runs": [run.pk for run in runs],
+        "symbols": [run.symbol for run in runs],
+        "firsts": [run.first_trade_id for run in runs],
+        "lasts": [run.last_trade_id for run in runs],
+        "minutes": [run.checked_minute for run in runs],
+        "begins": [run.begins_at for run in runs],
+        "ends": [run.ends_at for run in runs],
+    }
 
 
 class GapFinder:
@@ -93,34 +242,34 @@ class GapFinder:
     """
 
     def __init__(self) -> None:
-        self._since: dict[str, datetime] = {}
         self._seen_before: list[Hole] = []
 
-    def find(self, symbols: Iterable[str]) -> list[Hole]:
-        """The holes that were there at the last call too. The first call for a symbol reads all its candles."""
-        names = sorted(symbols)
-        settled = _last_settled_minutes(names)
-        holes = find_holes({name: self._since.get(name, BEGINNING) for name in names})
-        confirmed = [hole for hole in holes if _is_within(hole, self._seen_before)]
-        self._seen_before = holes
-        unsettled = {hole.symbol for hole in set(holes).difference(confirmed)}
-        for name, minute in settled.items():
-            if minute is not None and name not in unsettled:
-                self._since[name] = minute
-        return confirmed
+    def find(self, runs: Sequence[Coverage], now: datetime) -> list[Gap]:
+        """Look at all of these runs and record the holes that were there at the last call too; return the new gaps.
+
+        `now`: the database's time before the look. Where the next look of each run begins is kept with the run.
+        """
+        unchecked = [run for run in runs if run.last_trade_id is None or run.checked_through_id != run.last_trade_id]
+        found = look(unchecked)
+        confirmed = [hole for hole in found.holes if _is_within(hole, self._seen_before)]
+        self._seen_before = found.holes
+        opened = record(confirmed)
+        unsettled = {hole.symbol for hole in set(found.holes).difference(confirmed)}
+        _note_progress([run for run in unchecked if run.symbol not in unsettled], found.settled, now)
+        return opened
 
 
-def find_holes(since: dict[str, datetime]) -> list[Hole]:
-    """The missing ids between the first and the newest trade of each symbol, from the minute named with it onwards."""
-    with connection.cursor() as cursor:
-        cursor.execute(_FIND_HOLES, {"symbols": list(since), "since": list(since.values())})
-        return [Hole(*row) for row in cursor.fetchall()]
-
-
-def _last_settled_minutes(symbols: list[str]) -> dict[str, datetime | None]:
-    with connection.cursor() as cursor:
-        cursor.execute(_LAST_SETTLED_MINUTES, {"symbols": symbols})
-        return dict(cursor.fetchall())
+def _note_progress(runs: Sequence[Coverage], settled: dict[int, tuple[datetime, int]], now: datetime) -> None:
+    """Keep where the next look at each run begins. A run that has an end is looked at once."""
+    changed = []
+    for run in runs:
+        minute, last_id = settled.get(run.pk, (None, None))
+        checked = (minute, last_id if run.last_trade_id is None else run.last_trade_id)
+        if run.looked_at is None or checked != (run.checked_minute, run.checked_through_id):
+            run.looked_at = now
+            run.checked_minute, run.checked_through_id = checked
+            changed.append(run)
+    Coverage.objects.bulk_update(changed, ["looked_at", "checked_minute", "checked_through_id"], batch_size=1000)
 
 
 def _is_within(hole: Hole, sorted_holes: Sequence[Hole]) -> bool:
@@ -130,36 +279,79 @@ def _is_within(hole: Hole, sorted_holes: Sequence[Hole]) -> bool:
     return candidate is not None and candidate.symbol == hole.symbol and candidate.last_id >= hole.last_id
 
 
-def subtract(hole: Hole, known: Iterable[tuple[int, int]]) -> list[Hole]:
-    """What of `hole` lies in none of the runs of ids `known` (first and last, included)."""
-    rest = []
-    next_id = hole.first_id
-    for first_id, last_id in sorted(known):
-        if first_id > next_id:
-            rest.append(Hole(hole.symbol, next_id, min(first_id - 1, hole.last_id)))
-        next_id = max(next_id, last_id + 1)
-        if next_id > hole.last_id:
-            return rest
-    return [*rest, Hole(hole.symbol, next_id, hole.last_id)]
-
-
 def record(holes: Iterable[Hole]) -> list[Gap]:
-    """Open a gap for each hole, or part of one, that no open or unavailable gap accounts for; return the new ones."""
-    opened = []
-    for hole in holes:
-        known = Gap.objects.filter(
-            symbol=hole.symbol, first_missing_id__lte=hole.last_id, last_missing_id__gte=hole.first_id
-        ).exclude(outcome=Gap.Outcome.HEALED)
-        for rest in subtract(hole, known.values_list("first_missing_id", "last_missing_id")):
-            gap, is_new = Gap.objects.get_or_create(
-                symbol=rest.symbol,
-                first_missing_id=rest.first_id,
-                closed_at=None,
-                defaults={"last_missing_id": rest.last_id},
+    """Open a gap for what of these holes is still missing and in no other gap; return the new ones.
+
+    Whoever stores waits: what arrives meanwhile is counted by the gap, or no longer missing when it is opened.
+    """
+    opened: list[Gap] = []
+    for symbol, of_symbol in groupby(holes, key=lambda hole: hole.symbol):
+        with transaction.atomic(), connection.cursor() as cursor:
+            lock_symbols(cursor, [symbol])
+            missing = find_missing(list(of_symbol))
+            known = _known(symbol, missing)
+            opened += Gap.objects.bulk_create(
+                Gap(
+                    symbol=symbol,
+                    first_missing_id=ids.first,
+                    last_missing_id=ids.last,
+                    missing_trades=ids.size,
+                    since=hole.since,
+                    until=hole.until,
+                )
+                for hole in missing
+                for ids in difference([hole.ids], known)
             )
-            if is_new:
-                opened.append(gap)
     return opened
+
+
+def _known(symbol: str, holes: Sequence[Hole]) -> list[Ids]:
+    """The ids of gaps that account for ids of these holes already, in order."""
+    if not holes:
+        return []
+    gaps = Gap.objects.filter(
+        symbol=symbol,
+        missing_trades__gt=0,
+        first_missing_id__lte=holes[-1].last_id,
+        last_missing_id__gte=holes[0].first_id,
+    ).exclude(outcome__in=[Gap.Outcome.BEGUN_ANEW, Gap.Outcome.NOT_WANTED])
+    return union(Ids(*ids) for ids in gaps.values_list("first_missing_id", "last_missing_id"))
+
+
+def missing_in(gap: Gap) -> list[Ids]:
+    """The ids of a gap that are not stored, in order."""
+    around = Hole(gap.symbol, *gap.ids, gap.since, gap.until)
+    return [hole.ids for hole in find_missing([around])]
+
+
+def open_count() -> tuple[int, int]:
+    """How many gaps are being healed, and how many trades they lack."""
+    ((gaps, trades),) = _fetch_all(
+        "SELECT count(*), coalesce(sum(missing_trades), 0) FROM gaps WHERE closed_at IS NULL"
+    )
+    return int(gaps), int(trades)
+
+
+def next_due(after_symbol: str, now: datetime) -> Gap | None:
+    """The newest open gap that may be asked for now, of the symbol whose turn it is: the first after `after_symbol`."""
+    due = Gap.objects.filter(closed_at=None, ask_again_at__lte=now)
+    symbols = sorted(due.order_by().values_list("symbol", flat=True).distinct())
+    if not symbols:
+        return None
+    in_turn = next((symbol for symbol in symbols if symbol > after_symbol), symbols[0])
+    return due.filter(symbol=in_turn).order_by("-last_missing_id").first()
+
+
+def due_among(symbol: str, ids: Ids, now: datetime) -> list[Gap]:
+    """The open gaps whose next id to fetch is one of these, and that may be asked for now."""
+    found = Gap.objects.filter(
+        symbol=symbol,
+        closed_at=None,
+        ask_again_at__lte=now,
+        first_missing_id__lte=ids.last,
+        last_missing_id__gte=ids.first,
+    )
+    return [gap for gap in found.order_by("first_missing_id") if ids.first <= gap.next_id <= ids.last]
 
 
 def open_gaps(symbol: str | None = None) -> list[Gap]:
@@ -168,23 +360,65 @@ def open_gaps(symbol: str | None = None) -> list[Gap]:
     return list(found if symbol is None else found.filter(symbol=symbol))
 
 
-def advance(gap: Gap, *, through_id: int, unavailable: int) -> None:
-    """Note that the ids up to `through_id` are dealt with, and that the exchange lacks `unavailable` of them."""
-    gap.fetched_through_id = through_id
-    gap.unavailable_trades += unavailable
-    if through_id == gap.last_missing_id:
-        gap.closed_at = timezone.now()
-        gap.outcome = Gap.Outcome.UNAVAILABLE if gap.unavailable_trades else Gap.Outcome.HEALED
-    _update(gap, "fetched_through_id", "unavailable_trades", "closed_at", "outcome")
+def go_on_from(gap: Gap, next_id: int) -> None:
+    """Note that the ids before `next_id` were asked for, and that the exchange answered."""
+    Gap.objects.filter(pk=gap.pk).update(fetched_through_id=next_id - 1, failing_since=None)
 
 
-def note_failure(gap: Gap, error: str) -> None:
-    """Count an attempt that brought nothing."""
-    gap.attempts += 1
-    gap.last_error = error
-    _update(gap, "attempts", "last_error")
+def close(gap: Gap, outcome: Gap.Outcome, now: datetime) -> None:
+    """End an open gap; one that ended meanwhile stays as it is."""
+    healed = {"missing_trades": 0} if outcome == Gap.Outcome.HEALED else {}
+    Gap.objects.filter(pk=gap.pk, closed_at=None).update(closed_at=now, outcome=outcome, **healed)
 
 
-def _update(gap: Gap, *fields: str) -> None:
-    """Save these; a gap that somebody deleted meanwhile stays deleted."""
-    Gap.objects.filter(pk=gap.pk).update(**{field: getattr(gap, field) for field in fields})
+# An error or an empty answer proves nothing (the exchange's database may lag behind its stream). It is asked again
+# after as long as it has failed already: 1 s, 2 s, 4 s … 10 min.
+_NOTE_FAILURE = """
+UPDATE gaps
+SET attempts = attempts + 1,
+    last_error = %(error)s,
+    failing_since = coalesce(failing_since, %(now)s),
+    ask_again_at = CASE WHEN %(ask_later)s THEN
+        %(now)s + least(interval '10 minutes', greatest(interval '1 second', %(now)s - coalesce(failing_since, %(now)s)))
+    ELSE ask_again_at END
+WHERE id = %(id)s AND closed_at IS NULL
+"""
+
+# What an answer passes over may still come: what was missing in the exchange's own archive was filled in days later. It
+# is asked for again after 2 s, 6 s, 18 s … 6 h. After a day, and five such answers, it counts as lost.
+_NOTE_DOUBT = """
+UPDATE gaps
+SET attempts = attempts + 1,
+    last_error = %(reason)s,
+    failing_since = NULL,
+    doubted_since = coalesce(doubted_since, %(now)s),
+    ask_again_at =
+        %(now)s + least(interval '6 hours', greatest(interval '2 seconds', 2 * (%(now)s - coalesce(doubted_since, %(now)s)))),
+    closed_at = CASE WHEN doubted_since <= %(now)s - interval '1 day' AND attempts >= 4 THEN %(now)s END,
+    outcome = CASE WHEN doubted_since <= %(now)s - interval '1 day' AND attempts >= 4 THEN %(outcome)s END
+WHERE symbol = %(symbol)s AND id = ANY(%(ids)s) AND closed_at IS NULL
+RETURNING id, closed_at IS NOT NULL
+"""
+
+
+def note_failure(gap: Gap, error: str, now: datetime, *, ask_later: bool = True) -> None:
+    """Count an attempt that brought nothing; with `ask_later`, let others go first for a while."""
+    with connection.cursor() as cursor:
+        cursor.execute(_NOTE_FAILURE, {"id": gap.pk, "error": error, "now": now, "ask_later": ask_later})
+
+
+def note_doubt(symbol: str, ids: Sequence[int], reason: str, outcome: Gap.Outcome, now: datetime) -> list[Gap]:
+    """Note that the exchange answered for these gaps (`ids`), and lacks what they lack; return those that count as
+    lost.
+
+    A lost one is closed with `outcome`. What arrives later all the same, by whatever way, is counted as there.
+    """
+    rows = _fetch_all(_NOTE_DOUBT, symbol=symbol, ids=list(ids), reason=reason, outcome=outcome.value, now=now)
+    return list(Gap.objects.filter(pk__in=[pk for pk, is_lost in rows if is_lost]))
+
+
+def _fetch_all(sql: str, **parameters: Any) -> list[tuple[Any, ...]]:
+    with connection.cursor() as cursor:
+        cursor.execute(sql, parameters)
+        rows: list[tuple[Any, ...]] = cursor.fetchall()
+        return rows

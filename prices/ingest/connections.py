@@ -247,6 +247,7 @@ class Connections:
         self._statistics.frames = total.frames
         self._statistics.bytes = total.bytes
         self._statistics.bad_frames = total.bad_frames
+        self._statistics.refusal = self._bad_frames.last_reason
         self._statistics.delayed_trades = total.delayed_trades
         self._statistics.connected = any(connection.is_subscribed for connection in alive)
 

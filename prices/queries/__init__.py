@@ -4,16 +4,27 @@ In: symbols and aware UTC datetimes. Out: exact prices, aware UTC datetimes, fac
 """
 
 from prices.queries.candles import candles
+from prices.queries.clock import database_now
 from prices.queries.prices import high_low, last_whole_minute, latest_prices, movements, price_at_second
 from prices.queries.symbols import symbol_names, tracked_symbols
-from prices.queries.tape import approximate_trades, ingesters, last_audit, newest_gap, symbol_states
+from prices.queries.tape import (
+    approximate_trades,
+    ingesters,
+    last_audit,
+    last_look,
+    newest_gap,
+    symbol_states,
+    tape_state,
+)
 
 __all__ = [
     "approximate_trades",
     "candles",
+    "database_now",
     "high_low",
     "ingesters",
     "last_audit",
+    "last_look",
     "last_whole_minute",
     "latest_prices",
     "movements",
@@ -21,5 +32,6 @@ __all__ = [
     "price_at_second",
     "symbol_names",
     "symbol_states",
+    "tape_state",
     "tracked_symbols",
 ]
