@@ -125,12 +125,15 @@ class Healer:
             self._note_refusal(gap, refused)
             return
         self._exchange_delays = backoff_delays()
-        if not page or page[-1].trade_id < gap.next_id:
+        if page.last_id is None or page.last_id < gap.next_id:
             self._note_fruitless_answer(gap, "the exchange does not know these ids yet")
+            return
+        if page.odd or page.early:
+            self._note_fruitless_answer(gap, next(iter((page.odd | page.early).values())))
             return
         # Those that are due alone: the second answer about a doubted gap is worth something only some time later.
         due = filter(self._is_due, gaps.open_gaps(gap.symbol))
-        self._settle([gap for gap in due if from_id <= gap.next_id <= page[-1].trade_id], page)
+        self._settle([gap for gap in due if from_id <= gap.next_id <= page.last_id], page.trades)
 
     def _settle(self, gaps_on_page: Sequence[Gap], page: Sequence[Trade]) -> None:
         """Store what the page brings for these gaps; ids that are passed over a second time are unavailable."""
