@@ -8,6 +8,7 @@ from django.db import connection
 
 from exchange_simulator import Rules, running_exchange
 from prices import gaps, tape
+from prices.binance.clock import machine_now_us
 from prices.binance.rest import RestClient
 from prices.domain.trade import Trade
 from prices.ingest.healer import CHECK_INTERVAL_S, Healer
@@ -70,7 +71,7 @@ def store_all_but(exchange, missing):
     ids=["one", "many in a row", "some", "every seventh"],
 )
 def test_what_is_missing_is_fetched_and_stored(exchange, healer, missing):
-    exchange.trade(3000, spacing_us=100_000)
+    exchange.trade(3000, start_us=machine_now_us() - 600_000_000, spacing_us=100_000)
     store_all_but(exchange, missing)
 
     healer.run()
