@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from prices.binance.clock import machine_now_us
 from prices.binance.stream import STREAMS_PER_CONNECTION, Stream
 from prices.domain.backoff import backoff_delays
 from prices.ingest.bad_frames import BadFrameLog
@@ -62,6 +63,7 @@ class Connections:
         *,
         open_stream: Callable[[str], Stream] = Stream,
         longest_life_s: float = LONGEST_LIFE_S,
+        exchange_now_us: Callable[[], int] = machine_now_us,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._base_url = base_url
@@ -69,6 +71,7 @@ class Connections:
         self._statistics = statistics
         self._open_stream = open_stream
         self._longest_life_s = longest_life_s
+        self._exchange_now_us = exchange_now_us
         self._clock = clock
         self._bad_frames = BadFrameLog(clock)
         self._slots: list[Slot] = []

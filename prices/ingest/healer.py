@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from prices import gaps, tape
-from prices.binance.rest import PAGE_TRADES, ExchangeRefused, Page, RestClient
+from prices.binance.pages import Page
+from prices.binance.rest import PAGE_TRADES, ExchangeRefused, RestClient
 from prices.domain.backoff import backoff_delays
 from prices.domain.ids import Ids, count, intersection
 from prices.ingest.lease import HealerLease

@@ -6,7 +6,7 @@ that believe to hold it for a moment do no harm: what both bring is stored once.
 
 import time
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from django.db import connection
 from django.db.models import QuerySet
@@ -16,7 +16,7 @@ from prices.domain.times import EPOCH
 from prices.models import Lease
 
 NAME = "healer"
-LEASE = timedelta(seconds=10)
+LEASE_S = 10.0
 
 # The holder renews; anybody takes a lease that was not renewed in time, or at a time that is still to come: a
 # database's clock may be set back.
@@ -28,7 +28,8 @@ ON CONFLICT (name) DO UPDATE SET
     holder = excluded.holder,
     renewed_at = excluded.renewed_at
 WHERE lease.holder = excluded.holder
-   OR lease.renewed_at NOT BETWEEN excluded.renewed_at - %(length)s AND excluded.renewed_at + %(length)s
+   OR lease.renewed_at NOT BETWEEN excluded.renewed_at - %(length)s * interval '1 second'
+                               AND excluded.renewed_at + %(length)s * interval '1 second'
 RETURNING renewed_at
 """
 
@@ -53,9 +54,9 @@ class HealerLease:
         """
         asked_at = self._clock()
         with connection.cursor() as cursor:
-            cursor.execute(_TAKE, {"name": NAME, "holder": self._holder, "now": now, "length": LEASE})
+            cursor.execute(_TAKE, {"name": NAME, "holder": self._holder, "now": now, "length": LEASE_S})
             row = cursor.fetchone()
-        self._held_until = asked_at + LEASE.total_seconds() if row else float("-inf")
+        self._held_until = asked_at + LEASE_S if row else float("-inf")
         return row[0] if row else None
 
     def note_look(self, began_at: datetime) -> None:

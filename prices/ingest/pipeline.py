@@ -39,6 +39,7 @@ STOP_READING_WITHIN_S = 1.5
 FLUSH_WITHIN_S = 2.0
 REST_WITHIN_S = 0.5
 WRONG_CLOCK_US = 1_000_000
+ASK_THE_TIME_AGAIN_S = 30.0
 
 
 class Pipeline:
@@ -64,6 +65,7 @@ class Pipeline:
         self._give_up_writing = threading.Event()
         self._silence_limit_s = silence_limit_s
         self._clock = ExchangeClock()
+        self._clock_not_before = 0.0
         self._connections = Connections(
             ws_url,
             symbols,
@@ -158,13 +160,12 @@ class Pipeline:
 
     def _set_the_clock(self) -> None:
         """Ask the exchange what time it is, now and then, and say so when this machine's clock is wrong."""
-        if not self._clock.is_due() or self._client.seconds_to_wait() > 0:
+        if not self._clock.is_due() or time.monotonic() < self._clock_not_before or self._client.seconds_to_wait() > 0:
             return
         try:
             measured = self._client.server_time()
-        except ExchangeRefused as refused:
-            self._clock.note_failure()
-            logger.info("the exchange's clock is not known: %s", refused)
+        except ExchangeRefused:
+            self._clock_not_before = time.monotonic() + ASK_THE_TIME_AGAIN_S
             return
         self._clock.note(measured)
         if abs(measured.offset_us) > WRONG_CLOCK_US + measured.error_us:
