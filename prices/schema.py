@@ -21,6 +21,6 @@ def refuse_outdated_code(newest_applied: str | None) -> None:
     """Raise OutdatedCode when the database has a migration that this code does not know."""
     if newest_applied is not None and newest_applied > newest_known_migration():
         raise OutdatedCode(
-            f"The database was migrated to {newest_applied} by a newer version of this program; this one knows it only up "
-            f"to {newest_known_migration()}, and writes nothing. Start the newer version."
+            f"The database was migrated to {newest_applied} by a newer version of this program; this one knows it "
+            f"only up to {newest_known_migration()}, and writes nothing. Start the newer version."
         )

@@ -222,7 +222,13 @@ class Connections:
     def _open(self, slot: Slot) -> Connection:
         self._next_attempt_at = self._clock() + SECONDS_BETWEEN_ATTEMPTS
         connection = Connection(
-            self._base_url, slot.symbols, self._buffer, self._bad_frames, self._open_stream, self._clock
+            self._base_url,
+            slot.symbols,
+            self._buffer,
+            self._bad_frames,
+            self._open_stream,
+            self._clock,
+            self._exchange_now_us,
         )
         connection.start()
         return connection

@@ -153,8 +153,9 @@ CROSS JOIN LATERAL (
            coalesce(max(last_trade_id) - min(first_trade_id) + 1, 0) AS ids,
            coalesce(max(last_trade_id) - min(first_trade_id) + 1 - sum(trade_count), 0) AS lacking,
            count(*) FILTER (WHERE joins) AS pauses,
-           coalesce(extract(epoch FROM sum(minute - previous_minute - interval '1 minute') FILTER (WHERE joins)), 0)::float
-               AS pauses_s
+           coalesce(extract(
+               epoch FROM sum(minute - previous_minute - interval '1 minute') FILTER (WHERE joins)
+           ), 0)::float AS pauses_s
     FROM (
         SELECT minute, trade_count, first_trade_id, last_trade_id,
                lag(minute) OVER (ORDER BY minute) AS previous_minute,

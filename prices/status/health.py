@@ -164,8 +164,8 @@ def _refusals(alive: list[IngesterState]) -> Iterator[str]:
     for one in alive:
         if one.recent_refused and one.trades_per_second == 0 and one.recent_refused * 2 > one.recent_frames:
             yield (
-                f"{one.name} refuses what the exchange sends, {one.recent_refused:,} of {one.recent_frames:,} frames in "
-                f"the last seconds: {one.refusal}."
+                f"{one.name} refuses what the exchange sends, {one.recent_refused:,} of {one.recent_frames:,} frames "
+                f"in the last seconds: {one.refusal}."
             )
 
 

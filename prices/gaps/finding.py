@@ -1,23 +1,18 @@
-"""Gaps: what is wanted and not stored, found by query, kept in the table `gaps`. In: runs of wanted ids. Out: missing
-ids.
+"""Finds what is wanted and not stored, by query. In: runs of wanted ids. Out: holes, which are runs of missing ids.
 
 A candle knows how many trades it holds, and its first and last id: it is whole when count = last - first + 1, and it
 joins its neighbour when that one's first id is its last + 1. Where either fails, the trades of those minutes alone are
 looked at for the exact ids. Nothing here fetches anything: `prices/ingest/healer.py` does.
 """
 
-from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from itertools import groupby
 from typing import Any, NamedTuple
 
-from django.db import connection, transaction
-
-from prices.domain.ids import MAX_ID, Ids, difference, union
+from prices.domain.ids import Ids
 from prices.domain.times import HOUR
+from prices.gaps.rows import fetch_all
 from prices.models import Coverage, Gap
-from prices.tape import lock_symbols
 
 
 class Hole(NamedTuple):
@@ -167,7 +162,7 @@ def look(runs: Sequence[Coverage]) -> Look:
     # Before the trades: what is stored meanwhile is looked at again.
     settled = _settled_minutes(runs)
     by_id = {run.pk: run for run in runs}
-    suspects = [_suspect(by_id[run_id], *rest) for run_id, *rest in _fetch_all(_FIND_SUSPECTS, **_columns(runs))]
+    suspects = [_suspect(by_id[run_id], *rest) for run_id, *rest in fetch_all(_FIND_SUSPECTS, **_columns(runs))]
     return Look(find_missing(suspects), settled)
 
 
@@ -175,7 +170,7 @@ def find_missing(suspects: Sequence[Hole]) -> list[Hole]:
     """The ids of these stretches that are not stored: each once, in order."""
     if not suspects:
         return []
-    rows = _fetch_all(
+    rows = fetch_all(
         _FIND_MISSING,
         symbols=[each.symbol for each in suspects],
         firsts=[each.first_id for each in suspects],
@@ -219,7 +214,7 @@ def _suspect(
 def _settled_minutes(runs: Sequence[Coverage]) -> dict[int, tuple[datetime, int]]:
     columns = _columns(runs)
     del columns["minutes"]
-    return {run_id: (minute, last_id) for run_id, minute, last_id in _fetch_all(_SETTLED_MINUTES, **columns)}
+    return {run_id: (minute, last_id) for run_id, minute, last_id in fetch_all(_SETTLED_MINUTES, **columns)}
 
 
 def _columns(runs: Sequence[Coverage]) -> dict[str, list[Any]]:
@@ -234,191 +229,7 @@ def _columns(runs: Sequence[Coverage]) -> dict[str, list[Any]]:
     }
 
 
-class GapFinder:
-    """Looks for holes again and again, each time only at what came since.
-
-    A hole counts once it was seen twice in a row: trades of two connections or two ingesters cross each other on their
-    way into the tape, and what is missing for a moment is not missing.
-    """
-
-    def __init__(self) -> None:
-        self._seen_before: list[Hole] = []
-
-    def find(self, runs: Sequence[Coverage], now: datetime) -> list[Gap]:
-        """Look at all of these runs and record the holes that were there at the last call too; return the new gaps.
-
-        `now`: the database's time before the look. Where the next look of each run begins is kept with the run.
-        """
-        unchecked = [run for run in runs if run.last_trade_id is None or run.checked_through_id != run.last_trade_id]
-        found = look(unchecked)
-        confirmed = [hole for hole in found.holes if _is_within(hole, self._seen_before)]
-        self._seen_before = found.holes
-        opened = record(confirmed)
-        unsettled = {hole.symbol for hole in set(found.holes).difference(confirmed)}
-        _note_progress([run for run in unchecked if run.symbol not in unsettled], found.settled, now)
-        return opened
-
-
-def _note_progress(runs: Sequence[Coverage], settled: dict[int, tuple[datetime, int]], now: datetime) -> None:
-    """Keep where the next look at each run begins. A run that has an end is looked at once."""
-    changed = []
-    for run in runs:
-        minute, last_id = settled.get(run.pk, (None, None))
-        checked = (minute, last_id if run.last_trade_id is None else run.last_trade_id)
-        if run.looked_at is None or checked != (run.checked_minute, run.checked_through_id):
-            run.looked_at = now
-            run.checked_minute, run.checked_through_id = checked
-            changed.append(run)
-    Coverage.objects.bulk_update(changed, ["looked_at", "checked_minute", "checked_through_id"], batch_size=1000)
-
-
-def _is_within(hole: Hole, sorted_holes: Sequence[Hole]) -> bool:
-    """Whether one of the holes, none of which touch, holds all of this one."""
-    place = bisect_right(sorted_holes, (hole.symbol, hole.first_id, MAX_ID))
-    candidate = sorted_holes[place - 1] if place else None
-    return candidate is not None and candidate.symbol == hole.symbol and candidate.last_id >= hole.last_id
-
-
-def record(holes: Iterable[Hole]) -> list[Gap]:
-    """Open a gap for what of these holes is still missing and in no other gap; return the new ones.
-
-    Whoever stores waits: what arrives meanwhile is counted by the gap, or no longer missing when it is opened.
-    """
-    opened: list[Gap] = []
-    for symbol, of_symbol in groupby(holes, key=lambda hole: hole.symbol):
-        with transaction.atomic(), connection.cursor() as cursor:
-            lock_symbols(cursor, [symbol])
-            missing = find_missing(list(of_symbol))
-            known = _known(symbol, missing)
-            opened += Gap.objects.bulk_create(
-                Gap(
-                    symbol=symbol,
-                    first_missing_id=ids.first,
-                    last_missing_id=ids.last,
-                    missing_trades=ids.size,
-                    since=hole.since,
-                    until=hole.until,
-                )
-                for hole in missing
-                for ids in difference([hole.ids], known)
-            )
-    return opened
-
-
-def _known(symbol: str, holes: Sequence[Hole]) -> list[Ids]:
-    """The ids of gaps that account for ids of these holes already, in order."""
-    if not holes:
-        return []
-    gaps = Gap.objects.filter(
-        symbol=symbol,
-        missing_trades__gt=0,
-        first_missing_id__lte=holes[-1].last_id,
-        last_missing_id__gte=holes[0].first_id,
-    ).exclude(outcome__in=[Gap.Outcome.BEGUN_ANEW, Gap.Outcome.NOT_WANTED])
-    return union(Ids(*ids) for ids in gaps.values_list("first_missing_id", "last_missing_id"))
-
-
 def missing_in(gap: Gap) -> list[Ids]:
     """The ids of a gap that are not stored, in order."""
     around = Hole(gap.symbol, *gap.ids, gap.since, gap.until)
     return [hole.ids for hole in find_missing([around])]
-
-
-def open_count() -> tuple[int, int]:
-    """How many gaps are being healed, and how many trades they lack."""
-    ((gaps, trades),) = _fetch_all(
-        "SELECT count(*), coalesce(sum(missing_trades), 0) FROM gaps WHERE closed_at IS NULL"
-    )
-    return int(gaps), int(trades)
-
-
-def next_due(after_symbol: str, now: datetime) -> Gap | None:
-    """The newest open gap that may be asked for now, of the symbol whose turn it is: the first after `after_symbol`."""
-    due = Gap.objects.filter(closed_at=None, ask_again_at__lte=now)
-    symbols = sorted(due.order_by().values_list("symbol", flat=True).distinct())
-    if not symbols:
-        return None
-    in_turn = next((symbol for symbol in symbols if symbol > after_symbol), symbols[0])
-    return due.filter(symbol=in_turn).order_by("-last_missing_id").first()
-
-
-def due_among(symbol: str, ids: Ids, now: datetime) -> list[Gap]:
-    """The open gaps whose next id to fetch is one of these, and that may be asked for now."""
-    found = Gap.objects.filter(
-        symbol=symbol,
-        closed_at=None,
-        ask_again_at__lte=now,
-        first_missing_id__lte=ids.last,
-        last_missing_id__gte=ids.first,
-    )
-    return [gap for gap in found.order_by("first_missing_id") if ids.first <= gap.next_id <= ids.last]
-
-
-def open_gaps(symbol: str | None = None) -> list[Gap]:
-    """The gaps that are being healed, of one symbol or of all."""
-    found = Gap.objects.filter(closed_at=None)
-    return list(found if symbol is None else found.filter(symbol=symbol))
-
-
-def go_on_from(gap: Gap, next_id: int) -> None:
-    """Note that the ids before `next_id` were asked for, and that the exchange answered."""
-    Gap.objects.filter(pk=gap.pk).update(fetched_through_id=next_id - 1, failing_since=None)
-
-
-def close(gap: Gap, outcome: Gap.Outcome, now: datetime) -> None:
-    """End an open gap; one that ended meanwhile stays as it is."""
-    healed = {"missing_trades": 0} if outcome == Gap.Outcome.HEALED else {}
-    Gap.objects.filter(pk=gap.pk, closed_at=None).update(closed_at=now, outcome=outcome, **healed)
-
-
-# An error or an empty answer proves nothing (the exchange's database may lag behind its stream). It is asked again
-# after as long as it has failed already: 1 s, 2 s, 4 s … 10 min.
-_NOTE_FAILURE = """
-UPDATE gaps
-SET attempts = attempts + 1,
-    last_error = %(error)s,
-    failing_since = coalesce(failing_since, %(now)s),
-    ask_again_at = CASE WHEN %(ask_later)s THEN
-        %(now)s + least(interval '10 minutes', greatest(interval '1 second', %(now)s - coalesce(failing_since, %(now)s)))
-    ELSE ask_again_at END
-WHERE id = %(id)s AND closed_at IS NULL
-"""
-
-# What an answer passes over may still come: what was missing in the exchange's own archive was filled in days later. It
-# is asked for again after 2 s, 6 s, 18 s … 6 h. After a day, and five such answers, it counts as lost.
-_NOTE_DOUBT = """
-UPDATE gaps
-SET attempts = attempts + 1,
-    last_error = %(reason)s,
-    failing_since = NULL,
-    doubted_since = coalesce(doubted_since, %(now)s),
-    ask_again_at =
-        %(now)s + least(interval '6 hours', greatest(interval '2 seconds', 2 * (%(now)s - coalesce(doubted_since, %(now)s)))),
-    closed_at = CASE WHEN doubted_since <= %(now)s - interval '1 day' AND attempts >= 4 THEN %(now)s END,
-    outcome = CASE WHEN doubted_since <= %(now)s - interval '1 day' AND attempts >= 4 THEN %(outcome)s END
-WHERE symbol = %(symbol)s AND id = ANY(%(ids)s) AND closed_at IS NULL
-RETURNING id, closed_at IS NOT NULL
-"""
-
-
-def note_failure(gap: Gap, error: str, now: datetime, *, ask_later: bool = True) -> None:
-    """Count an attempt that brought nothing; with `ask_later`, let others go first for a while."""
-    with connection.cursor() as cursor:
-        cursor.execute(_NOTE_FAILURE, {"id": gap.pk, "error": error, "now": now, "ask_later": ask_later})
-
-
-def note_doubt(symbol: str, ids: Sequence[int], reason: str, outcome: Gap.Outcome, now: datetime) -> list[Gap]:
-    """Note that the exchange answered for these gaps (`ids`), and lacks what they lack; return those that count as
-    lost.
-
-    A lost one is closed with `outcome`. What arrives later all the same, by whatever way, is counted as there.
-    """
-    rows = _fetch_all(_NOTE_DOUBT, symbol=symbol, ids=list(ids), reason=reason, outcome=outcome.value, now=now)
-    return list(Gap.objects.filter(pk__in=[pk for pk, is_lost in rows if is_lost]))
-
-
-def _fetch_all(sql: str, **parameters: Any) -> list[tuple[Any, ...]]:
-    with connection.cursor() as cursor:
-        cursor.execute(sql, parameters)
-        rows: list[tuple[Any, ...]] = cursor.fetchall()
-        return rows
