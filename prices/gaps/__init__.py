@@ -1,4 +1,4 @@
-"""What is wanted and not stored: `finding` derives it by query, `finder` does so again and again, `records` keeps it."""
+"""What is wanted and not stored: `finding` derives it by query, `finder` again and again, `records` keeps it."""
 
 from prices.gaps.finder import GapFinder
 from prices.gaps.finding import Hole, find_missing, look, missing_in
