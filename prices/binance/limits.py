@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
 
 DEFAULT_RETRY_AFTER_S = 60.0
+_MOST_DIGITS = 9  # int() raises for thousands of them
 
 
 class Limits:
@@ -28,7 +29,7 @@ class Limits:
     def note(self, headers: Mapping[str, str], weight: int) -> None:
         """Hold back until the exchange's minute is over when another call of this weight would go over the budget."""
         used = headers.get("X-MBX-USED-WEIGHT-1M", "")
-        if not used.isdecimal():  # then spread our own calls over the minute
+        if not used.isdecimal() or len(used) > _MOST_DIGITS:  # then spread our own calls over the minute
             self.hold_back(60.0 * weight / self._budget)
             return
         self.used_weight = int(used)

@@ -9,7 +9,7 @@ from prices.domain.trade import Trade
 
 
 class Page(NamedTuple):
-    """Trades by id, as the exchange answered. An id that is nowhere on a page is one that the exchange lacks."""
+    """Trades by id, as the exchange answered. An id before the last one that is not there is one it lacks."""
 
     trades: list[Trade]  # oldest first, ids ascending
     odd: dict[int, str]  # ids of rows that are there but can't be kept, and why

@@ -279,6 +279,17 @@ def test_the_weight_budget_is_kept_until_the_exchanges_minute_is_over(exchange):
     client.close()
 
 
+@pytest.mark.parametrize("used", ["", "many", "-1", "9" * 5000])
+def test_a_used_weight_that_is_no_number_spreads_the_calls_over_the_minute(used):
+    clock = Clock()
+    with raw_server(say(http(b"[]", f"X-MBX-USED-WEIGHT-1M: {used}"))) as (url, _):
+        client = RestClient(url, weight_budget=3000, clock=clock)
+        client.historical_trades("BTCUSDT", 1)
+        client.close()
+
+    assert client.seconds_to_wait() == 0.5
+
+
 def test_a_429_is_obeyed_to_the_second_with_no_call_in_between():
     clock = Clock()
     with running_exchange(["BTCUSDT"], rules=Rules(request_weight_per_minute=30)) as exchange:
