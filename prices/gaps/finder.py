@@ -29,7 +29,7 @@ class GapFinder:
         found = look(unchecked)
         confirmed = [hole for hole in found.holes if _is_within(hole, self._seen_before)]
         self._seen_before = found.holes
-        opened = record(confirmed)
+        opened = record(confirmed, now)
         unsettled = {hole.symbol for hole in set(found.holes).difference(confirmed)}
         _note_progress([run for run in unchecked if run.symbol not in unsettled], found.settled, now)
         return opened

@@ -13,10 +13,11 @@ from prices.models import Gap
 from prices.tape import lock_symbols
 
 
-def record(holes: Iterable[Hole]) -> list[Gap]:
+def record(holes: Iterable[Hole], now: datetime) -> list[Gap]:
     """Open a gap for what of these holes is still missing and in no other gap; return the new ones.
 
-    Whoever stores waits: what arrives meanwhile is counted by the gap, or no longer missing when it is opened.
+    `now`: the database's time. Whoever stores waits: what arrives meanwhile is counted by the gap, or no longer missing
+    when it is opened.
     """
     opened: list[Gap] = []
     for symbol, of_symbol in groupby(holes, key=lambda hole: hole.symbol):
@@ -32,6 +33,8 @@ def record(holes: Iterable[Hole]) -> list[Gap]:
                     missing_trades=ids.size,
                     since=hole.since,
                     until=hole.until,
+                    found_at=now,
+                    ask_again_at=now,
                 )
                 for hole in missing
                 for ids in difference([hole.ids], known)

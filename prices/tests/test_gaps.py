@@ -243,23 +243,23 @@ def test_looking_again_reads_the_newest_minutes_by_index_however_long_the_tape_i
 def test_a_hole_is_recorded_once():
     hole = Hole("BTCUSDT", 10, 19)
 
-    assert [gap.ids for gap in gaps.record([hole])] == [(10, 19)]
-    assert gaps.record([hole, Hole("BTCUSDT", 12, 13)]) == []
+    assert [gap.ids for gap in gaps.record([hole], NOON)] == [(10, 19)]
+    assert gaps.record([hole, Hole("BTCUSDT", 12, 13)], NOON) == []
 
 
 def test_thousands_of_holes_are_recorded_by_a_handful_of_statements():
     holes = [Hole("BTCUSDT", number, number) for number in range(0, 6000, 2)]
     with CaptureQueriesContext(connection) as queries:
-        opened = gaps.record(holes)
+        opened = gaps.record(holes, NOON)
 
     assert len(opened) == Gap.objects.count() == 3000
     assert len(queries) <= 8
 
 
 def test_only_what_no_gap_accounts_for_is_recorded():
-    gaps.record([Hole("BTCUSDT", 10, 19)])
+    gaps.record([Hole("BTCUSDT", 10, 19)], NOON)
 
-    assert [gap.ids for gap in gaps.record([Hole("BTCUSDT", 5, 25)])] == [(5, 9), (20, 25)]
+    assert [gap.ids for gap in gaps.record([Hole("BTCUSDT", 5, 25)], NOON)] == [(5, 9), (20, 25)]
 
 
 def test_what_arrived_meanwhile_is_not_recorded():
@@ -267,12 +267,12 @@ def test_what_arrived_meanwhile_is_not_recorded():
     (hole,) = gaps.look(coverage.runs()).holes
     follow(3)
 
-    assert [gap.ids for gap in gaps.record([hole])] == [(2, 2), (4, 5)]
+    assert [gap.ids for gap in gaps.record([hole], NOON)] == [(2, 2), (4, 5)]
 
 
 def test_whatever_stores_counts_down_what_a_gap_lacks_and_heals_it():
     follow(1, 6)
-    (gap,) = gaps.record(gaps.look(coverage.runs()).holes)
+    (gap,) = gaps.record(gaps.look(coverage.runs()).holes, NOON)
 
     tape.store([trade(3), trade(3), trade(6, at=NOON)])
     gap.refresh_from_db()
@@ -285,7 +285,7 @@ def test_whatever_stores_counts_down_what_a_gap_lacks_and_heals_it():
 
 def test_what_counts_as_lost_and_arrives_all_the_same_is_there():
     follow(1, 6)
-    (gap,) = gaps.record(gaps.look(coverage.runs()).holes)
+    (gap,) = gaps.record(gaps.look(coverage.runs()).holes, NOON)
     gaps.close(gap, Gap.Outcome.UNAVAILABLE, NOON)
 
     tape.store([trade(number) for number in (2, 3)])
@@ -298,17 +298,17 @@ def test_what_counts_as_lost_and_arrives_all_the_same_is_there():
 
 
 def test_what_the_exchange_lacks_is_not_recorded_again():
-    (gap,) = gaps.record([Hole("BTCUSDT", 10, 19)])
+    (gap,) = gaps.record([Hole("BTCUSDT", 10, 19)], NOON)
     gaps.close(gap, Gap.Outcome.UNAVAILABLE, NOON)
 
-    assert gaps.record([Hole("BTCUSDT", 12, 19)]) == []
+    assert gaps.record([Hole("BTCUSDT", 12, 19)], NOON) == []
 
 
 def test_what_was_given_up_and_is_wanted_again_is_a_new_gap():
-    (gap,) = gaps.record([Hole("BTCUSDT", 10, 19)])
+    (gap,) = gaps.record([Hole("BTCUSDT", 10, 19)], NOON)
     gaps.close(gap, Gap.Outcome.NOT_WANTED, NOON)
 
-    assert [gap.ids for gap in gaps.record([Hole("BTCUSDT", 10, 11)])] == [(10, 11)]
+    assert [gap.ids for gap in gaps.record([Hole("BTCUSDT", 10, 11)], NOON)] == [(10, 11)]
 
 
 def doubt(gap, now):
@@ -327,7 +327,7 @@ def doubt(gap, now):
     ids=["failure", "doubt"],
 )
 def test_a_gap_is_asked_for_ever_more_rarely(note, waits_s):
-    (gap,) = gaps.record([Hole("BTCUSDT", 10, 19)])
+    (gap,) = gaps.record([Hole("BTCUSDT", 10, 19)], NOON)
     now, waited_s = NOON, []
     for _ in waits_s:
         note(gap, now)
@@ -340,7 +340,7 @@ def test_a_gap_is_asked_for_ever_more_rarely(note, waits_s):
 
 
 def test_ids_that_are_passed_over_are_lost_after_a_day_and_not_earlier():
-    (gap,) = gaps.record([Hole("BTCUSDT", 10, 19)])
+    (gap,) = gaps.record([Hole("BTCUSDT", 10, 19)], NOON)
     now, asked = NOON, 0
     while not doubt(gap, now):
         gap.refresh_from_db()
@@ -353,14 +353,14 @@ def test_ids_that_are_passed_over_are_lost_after_a_day_and_not_earlier():
 
 
 def test_two_answers_a_day_apart_are_too_few():
-    (gap,) = gaps.record([Hole("BTCUSDT", 10, 19)])
+    (gap,) = gaps.record([Hole("BTCUSDT", 10, 19)], NOON)
     doubt(gap, NOON)
 
     assert doubt(gap, NOON + 30 * HOUR) == []
 
 
 def test_a_gap_that_somebody_deletes_meanwhile_is_no_trouble():
-    (gap,) = gaps.record([Hole("BTCUSDT", 50, 60)])
+    (gap,) = gaps.record([Hole("BTCUSDT", 50, 60)], NOON)
     Gap.objects.all().delete()
 
     gaps.go_on_from(gap, 55)

@@ -7,6 +7,7 @@ import pytest
 
 from exchange_simulator import Rules, running_exchange
 from prices import coverage, gaps, tape
+from prices.binance.clock import machine_now_us
 from prices.binance.rest import RestClient
 from prices.domain.ids import Ids
 from prices.domain.trade import Trade
@@ -21,6 +22,8 @@ from prices.tests.waiting import Clock
 
 pytestmark = pytest.mark.django_db
 DAY_S = 86_400
+# Days pass here within seconds, and the exchange counts by its own clock.
+NO_LIMITS = Rules(request_weight_per_minute=None)
 
 
 class Patient:
@@ -58,7 +61,7 @@ class Patient:
 
 @pytest.fixture
 def exchange():
-    with running_exchange(["BTCUSDT"]) as exchange:
+    with running_exchange(["BTCUSDT"], rules=NO_LIMITS) as exchange:
         yield exchange
 
 
@@ -113,15 +116,15 @@ def test_a_whole_tape_needs_no_call(exchange, healer):
 
 
 def test_ids_that_the_exchange_no_longer_has_close_the_gap_for_good(healer):
-    with running_exchange(["BTCUSDT"], keep=500) as forgetful:
+    with running_exchange(["BTCUSDT"], keep=500, rules=NO_LIMITS) as forgetful:
         patient = Patient(forgetful, ["BTCUSDT"])
         known = forgetful.trade(2000)
         first, last = known[0], known[-1]
         follow([to_trade(first), to_trade(last)])
 
-        patient.run(seconds=DAY_S - 60, stride=60)
+        patient.run(seconds=DAY_S - 600, stride=600)
         assert Gap.objects.get().outcome is None
-        patient.run(seconds=DAY_S, stride=60)
+        patient.run(seconds=DAY_S, stride=600)
         calls = forgetful.rest_requests["historicalTrades"]
         patient.run(seconds=600)
         patient.client.close()
@@ -142,7 +145,7 @@ def to_trade(row):
 
 def test_the_newest_gap_comes_first(exchange, healer):
     exchange.trade(9000)
-    gaps.record([gaps.Hole("BTCUSDT", 100, 2000), gaps.Hole("BTCUSDT", 5000, 6500)])
+    gaps.record([gaps.Hole("BTCUSDT", 100, 2000), gaps.Hole("BTCUSDT", 5000, 6500)], NOON)
 
     healer.run(seconds=0.1)
 
@@ -154,7 +157,7 @@ def test_symbols_take_turns():
     with running_exchange(["BTCUSDT", "ETHUSDT"]) as exchange:
         exchange.trade(12000)
         patient = Patient(exchange, ["BTCUSDT", "ETHUSDT"])
-        gaps.record([gaps.Hole("BTCUSDT", 10, 4000), gaps.Hole("ETHUSDT", 10, 4000)])
+        gaps.record([gaps.Hole("BTCUSDT", 10, 4000), gaps.Hole("ETHUSDT", 10, 4000)], NOON)
         patient.look()
         for _ in range(4):
             patient.healer.step()
@@ -165,7 +168,7 @@ def test_symbols_take_turns():
 
 def test_it_goes_on_where_it_was_after_a_restart(exchange, healer):
     exchange.trade(6000)
-    gaps.record([gaps.Hole("BTCUSDT", 10, 5000)])
+    gaps.record([gaps.Hole("BTCUSDT", 10, 5000)], NOON)
     healer.look()
     healer.healer.step()
 
@@ -205,7 +208,7 @@ def test_trouble_is_over_with_the_first_answer(exchange, healer):
 
 def test_ids_the_exchange_does_not_know_yet_are_asked_for_again_and_others_first(exchange, healer):
     exchange.trade(3000)
-    gaps.record([gaps.Hole("BTCUSDT", 5000, 5010), gaps.Hole("BTCUSDT", 100, 110)])
+    gaps.record([gaps.Hole("BTCUSDT", 5000, 5010), gaps.Hole("BTCUSDT", 100, 110)], NOON)
 
     healer.run(seconds=5)
     ahead, behind = Gap.objects.order_by("-first_missing_id")
@@ -220,9 +223,9 @@ def test_ids_the_exchange_does_not_know_yet_are_asked_for_again_and_others_first
 
 def test_no_answer_is_no_proof_that_ids_are_gone_however_long_it_lasts(exchange, healer):
     exchange.trade(10)
-    gaps.record([gaps.Hole("BTCUSDT", 5000, 5010)])
+    gaps.record([gaps.Hole("BTCUSDT", 5000, 5010)], NOON)
 
-    healer.run(seconds=3 * DAY_S, stride=60)
+    healer.run(seconds=3 * DAY_S, stride=600)
 
     gap = Gap.objects.get()
     assert (gap.closed_at, gap.doubted_since) == (None, None)
@@ -233,7 +236,7 @@ def test_ids_that_turn_up_within_the_day_are_fetched(exchange, healer):
     exchange.trade(3000)
     store_all_but(exchange, {500, 501})
     exchange.forget("BTCUSDT", 500, 501)
-    healer.run(seconds=DAY_S // 2, stride=60)
+    healer.run(seconds=DAY_S // 2, stride=600)
     gap = Gap.objects.get()
     assert (gap.closed_at, gap.missing_trades) == (None, 2)
     assert gap.last_error == "the exchange passes over 2 of these ids"
@@ -252,17 +255,17 @@ def test_the_second_pass_over_a_large_gap_asks_for_what_is_missing_alone(exchang
     healer.run(seconds=5)
     calls = exchange.rest_requests["historicalTrades"]
 
-    healer.run(seconds=DAY_S // 2, stride=60)
+    healer.run(seconds=DAY_S // 2, stride=600)
 
     assert Gap.objects.get().missing_trades == 2
     assert exchange.rest_requests["historicalTrades"] - calls <= 2 * Gap.objects.get().attempts
 
 
 def test_a_symbol_that_the_exchange_no_longer_knows_is_given_up_after_a_day(healer):
-    with running_exchange(["ETHUSDT"]) as other:
+    with running_exchange(["ETHUSDT"], rules=NO_LIMITS) as other:
         patient = Patient(other, ["BTCUSDT"])
-        gaps.record([gaps.Hole("BTCUSDT", 10, 20), gaps.Hole("BTCUSDT", 40, 50)])
-        patient.run(seconds=3 * DAY_S, stride=60)
+        gaps.record([gaps.Hole("BTCUSDT", 10, 20), gaps.Hole("BTCUSDT", 40, 50)], NOON)
+        patient.run(seconds=3 * DAY_S, stride=600)
         patient.client.close()
 
         assert set(Gap.objects.values_list("outcome", flat=True)) == {Gap.Outcome.UNKNOWN_SYMBOL}
@@ -282,7 +285,7 @@ def test_what_somebody_wants_is_fetched(exchange, healer):
 
 def test_the_weight_budget_is_kept_and_a_long_wait_announced(healer, caplog):
     caplog.set_level("INFO")
-    with running_exchange(["BTCUSDT"], rules=Rules(request_weight_per_minute=None)) as exchange:
+    with running_exchange(["BTCUSDT"], rules=NO_LIMITS) as exchange:
         known = exchange.trade(150_000)
         follow([to_trade(known[0]), to_trade(known[-1])])
         patient = Patient(exchange, ["BTCUSDT"], weight_budget=500)
