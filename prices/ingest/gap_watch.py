@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection
 from datetime import datetime
 
 from prices import coverage, gaps
-from prices.binance.rest import PAGE_TRADES, WEIGHT_BUDGET, WEIGHT_OF_TRADES
+from prices.binance.rest import PAGE_TRADES
 from prices.ingest.lease import HealerLease
 from prices.ingest.statistics import Statistics
 from prices.models import Gap, Ingester
@@ -60,9 +60,8 @@ class GapWatch:
         self._statistics.open_gaps, self._statistics.missing_trades = gaps.open_count()
         missing = self._statistics.missing_trades
         if opened and missing > PAGE_TRADES:
-            logger.info("healing the %s missing trades will take about %s", f"{missing:,}", _time_to_heal(missing))
-
-
-def _time_to_heal(missing: int) -> str:
-    minutes = -(-missing * WEIGHT_OF_TRADES // (PAGE_TRADES * WEIGHT_BUDGET))
-    return f"{minutes} min" if minutes < 120 else f"{minutes / 60:.0f} hours"
+            logger.info(
+                "healing the %s missing trades will take about %s",
+                f"{missing:,}",
+                coverage.time_to_fetch_in_words(missing),
+            )
