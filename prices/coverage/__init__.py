@@ -15,10 +15,13 @@ from prices.coverage.runs import (
     missing_among,
     missing_of,
     newest_stored_id,
+    not_wanted_yet,
     runs,
     stretches_between,
+    times_of,
     wanted,
 )
+from prices.coverage.words import missing_in_words, state_of
 
 __all__ = [
     "BYTES_OF_A_TRADE",
@@ -31,11 +34,15 @@ __all__ = [
     "disk_in_words",
     "give_up",
     "missing_among",
+    "missing_in_words",
     "missing_of",
     "newest_stored_id",
+    "not_wanted_yet",
     "runs",
+    "state_of",
     "stretches_between",
     "time_to_fetch_in_words",
+    "times_of",
     "want",
     "wanted",
 ]

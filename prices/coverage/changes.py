@@ -7,7 +7,7 @@ from datetime import datetime
 
 from django.db import connection, transaction
 
-from prices.coverage.runs import claimed, ids_of, missing_among, runs_of_today, today_began_at, wanted
+from prices.coverage.runs import ids_of, missing_among, not_wanted_yet, runs_of_today, today_began_at, wanted
 from prices.domain.ids import MAX_ID, Ids, count, difference, intersection
 from prices.models import Coverage, Gap
 from prices.tape import lock_symbols
@@ -17,7 +17,7 @@ def want(symbol: str, ids: Ids) -> list[Ids]:
     """Want these ids; return those that were not wanted yet. They are fetched from here on, whoever restarts."""
     with transaction.atomic(), connection.cursor() as cursor:
         lock_symbols(cursor, [symbol])
-        new = difference([ids], claimed(symbol))
+        new = not_wanted_yet(symbol, ids)
         begins_at = today_began_at(symbol)
         Coverage.objects.bulk_create(
             Coverage(

@@ -56,6 +56,25 @@ FROM (
 ) AS around
 """
 
+# The minutes of the first and the last stored trade of a run; where only the hour tells, the hour.
+_TIMES_WITHIN = """
+SELECT coalesce((
+    SELECT min(minute) FROM candles
+    WHERE symbol = %(symbol)s AND last_trade_id >= %(first)s AND first_trade_id <= %(last)s
+      AND minute >= first_hour AND minute < first_hour + interval '1 hour'
+), first_hour), coalesce((
+    SELECT max(minute) FROM candles
+    WHERE symbol = %(symbol)s AND last_trade_id >= %(first)s AND first_trade_id <= %(last)s
+      AND minute >= last_hour AND minute < last_hour + interval '1 hour'
+), last_hour)
+FROM (
+    SELECT min(hour) AS first_hour, max(hour) AS last_hour FROM hour_candles
+    WHERE symbol = %(symbol)s AND last_trade_id >= %(first)s AND first_trade_id <= %(last)s
+      AND hour >= coalesce(date_bin('1 hour', %(begins_at)s, timestamptz 'epoch'), '-infinity')
+      AND hour <= coalesce(%(ends_at)s::timestamptz, 'infinity')
+) AS hours
+"""
+
 _MISSING = """
 SELECT coverage.id,
        coalesce(sum(missing_trades) FILTER (WHERE gaps.closed_at IS NULL), 0)::bigint,
@@ -133,6 +152,11 @@ def claimed(symbol: str) -> list[Ids]:
     )
 
 
+def not_wanted_yet(symbol: str, ids: Ids) -> list[Ids]:
+    """Those of the ids that no run of today holds, nor will hold."""
+    return difference([ids], claimed(symbol))
+
+
 def between_runs(symbol: str) -> list[Ids]:
     """The ids between wanted runs: what somebody may want."""
     known = claimed(symbol)
@@ -147,6 +171,20 @@ def stretches_between(symbol: str) -> list[Between]:
         ((since, until),) = fetch_all(_TIMES_AROUND, symbol=symbol, first=ids.first, last=ids.last, begins_at=begins_at)
         found.append(Between(symbol, ids, since, until))
     return found
+
+
+def times_of(run: Coverage) -> tuple[datetime | None, datetime | None]:
+    """The minutes of the first and the last stored trade of a run."""
+    last_id = MAX_ID if run.last_trade_id is None else run.last_trade_id
+    ((since, until),) = fetch_all(
+        _TIMES_WITHIN,
+        symbol=run.symbol,
+        first=run.first_trade_id,
+        last=last_id,
+        begins_at=run.begins_at,
+        ends_at=run.ends_at,
+    )
+    return since, until
 
 
 def missing_among(symbol: str, ids: Sequence[Ids]) -> list[Ids]:
