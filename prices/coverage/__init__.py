@@ -11,6 +11,7 @@ from prices.coverage.following import begin_anew_where_ids_did, close_unfollowed
 from prices.coverage.runs import (
     Between,
     Missing,
+    Times,
     between_runs,
     missing_among,
     missing_of,
@@ -27,6 +28,7 @@ __all__ = [
     "BYTES_OF_A_TRADE",
     "Between",
     "Missing",
+    "Times",
     "begin_anew_where_ids_did",
     "between_runs",
     "close_unfollowed",

@@ -56,23 +56,29 @@ FROM (
 ) AS around
 """
 
-# The minutes of the first and the last stored trade of a run; where only the hour tells, the hour.
-_TIMES_WITHIN = """
-SELECT coalesce((
+# The minutes of the first and the last stored trade of runs; where only the hour tells, the hour.
+_TIMES = """
+SELECT coverage.id, coalesce((
     SELECT min(minute) FROM candles
-    WHERE symbol = %(symbol)s AND last_trade_id >= %(first)s AND first_trade_id <= %(last)s
+    WHERE candles.symbol = coverage.symbol
+      AND candles.last_trade_id >= coverage.first_trade_id AND candles.first_trade_id <= last_id
       AND minute >= first_hour AND minute < first_hour + interval '1 hour'
 ), first_hour), coalesce((
     SELECT max(minute) FROM candles
-    WHERE symbol = %(symbol)s AND last_trade_id >= %(first)s AND first_trade_id <= %(last)s
+    WHERE candles.symbol = coverage.symbol
+      AND candles.last_trade_id >= coverage.first_trade_id AND candles.first_trade_id <= last_id
       AND minute >= last_hour AND minute < last_hour + interval '1 hour'
 ), last_hour)
-FROM (
-    SELECT min(hour) AS first_hour, max(hour) AS last_hour FROM hour_candles
-    WHERE symbol = %(symbol)s AND last_trade_id >= %(first)s AND first_trade_id <= %(last)s
-      AND hour >= coalesce(date_bin('1 hour', %(begins_at)s, timestamptz 'epoch'), '-infinity')
-      AND hour <= coalesce(%(ends_at)s::timestamptz, 'infinity')
+FROM coverage
+CROSS JOIN LATERAL (SELECT coalesce(coverage.last_trade_id, %(max_id)s) AS last_id) AS run
+CROSS JOIN LATERAL (
+    SELECT min(hour) AS first_hour, max(hour) AS last_hour FROM hour_candles AS candle
+    WHERE candle.symbol = coverage.symbol
+      AND candle.last_trade_id >= coverage.first_trade_id AND candle.first_trade_id <= last_id
+      AND hour >= coalesce(date_bin('1 hour', begins_at, timestamptz 'epoch'), '-infinity')
+      AND hour <= coalesce(ends_at, 'infinity')
 ) AS hours
+WHERE coverage.id = ANY(%(runs)s)
 """
 
 _MISSING = """
@@ -105,6 +111,13 @@ class Missing(NamedTuple):
 
     sought: int = 0
     lost: int = 0
+
+
+class Times(NamedTuple):
+    """None: nothing is stored."""
+
+    since: datetime | None
+    until: datetime | None
 
 
 def runs(symbol: str | None = None) -> list[Coverage]:
@@ -173,20 +186,6 @@ def stretches_between(symbol: str) -> list[Between]:
     return found
 
 
-def times_of(run: Coverage) -> tuple[datetime | None, datetime | None]:
-    """The minutes of the first and the last stored trade of a run."""
-    last_id = MAX_ID if run.last_trade_id is None else run.last_trade_id
-    ((since, until),) = fetch_all(
-        _TIMES_WITHIN,
-        symbol=run.symbol,
-        first=run.first_trade_id,
-        last=last_id,
-        begins_at=run.begins_at,
-        ends_at=run.ends_at,
-    )
-    return since, until
-
-
 def missing_among(symbol: str, ids: Sequence[Ids]) -> list[Ids]:
     """Which of these ids, of today, are not stored; looked at now, from candles where they tell."""
     begins_at = today_began_at(symbol)
@@ -201,3 +200,9 @@ def missing_of(runs: Sequence[Coverage]) -> dict[int, Missing]:
     """What gaps on record lack in these runs, by the runs' primary keys."""
     found = fetch_all(_MISSING, runs=[run.pk for run in runs])
     return {run.pk: Missing() for run in runs} | {run_id: Missing(*counts) for run_id, *counts in found}
+
+
+def times_of(runs: Sequence[Coverage]) -> dict[int, Times]:
+    """The minutes of the first and the last stored trade of these runs, by the runs' primary keys."""
+    found = fetch_all(_TIMES, runs=[run.pk for run in runs], max_id=MAX_ID)
+    return {run_id: Times(*minutes) for run_id, *minutes in found}

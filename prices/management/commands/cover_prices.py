@@ -74,7 +74,7 @@ class Command(BaseCommand):
     def _tell(self) -> None:
         symbols = sorted({*queries.symbol_names(), *(run.symbol for run in coverage.runs())})
         for symbol in symbols:
-            self.stdout.write("\n".join([symbol, *_lines_of(symbol), ""]))
+            self.stdout.write("\n".join([symbol, *_lines_of(symbol), "", ""]))
         if not symbols:
             self.stdout.write("There is no symbol yet. Add one in the admin.")
 
@@ -148,17 +148,18 @@ def _refusal(sentence: str) -> CommandError:
 def _lines_of(symbol: str) -> list[str]:
     """The runs of a symbol and what lies between, in order."""
     runs = coverage.runs(symbol)
-    missing = coverage.missing_of(runs)
-    lines = [(run.ends_at is None, run.first_trade_id, _run_in_words(run, missing[run.pk])) for run in runs]
+    missing, times = coverage.missing_of(runs), coverage.times_of(runs)
+    lines = [
+        (run.ends_at is None, run.first_trade_id, _run_in_words(run, missing[run.pk], times[run.pk])) for run in runs
+    ]
     lines += [(True, each.ids.first, _between_in_words(each)) for each in coverage.stretches_between(symbol)]
     return [line for *_, line in sorted(lines)] or ["  nothing is wanted yet: its first trade begins it"]
 
 
-def _run_in_words(run: Coverage, missing: coverage.Missing) -> str:
+def _run_in_words(run: Coverage, missing: coverage.Missing, times: coverage.Times) -> str:
     last = "now" if run.last_trade_id is None else f"{run.last_trade_id:,}"
-    times = " to ".join(_minute(time) for time in coverage.times_of(run))
     return (
-        f"  wanted   ids {run.first_trade_id:,} to {last}, {times}\n"
+        f"  wanted   ids {run.first_trade_id:,} to {last}, {_minute(times.since)} to {_minute(times.until)}\n"
         f"           {coverage.state_of(run)}; {coverage.missing_in_words(run, missing)}"
     )
 
