@@ -11,7 +11,7 @@ from django.contrib.admin.widgets import AdminTextInputWidget
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 
-from prices.admin.columns import MICROSECOND, MINUTE, SECOND, digits, shown_time, time
+from prices.admin.columns import MICROSECOND, MINUTE, SECOND, digits, ids, shown_time, time
 from prices.admin.coverage import CoverageAdmin
 from prices.admin.lists import ReadOnlyAdmin, SymbolFilter, TapeAdmin
 from prices.models import Audit, Candle, Coverage, Gap, HourCandle, Ingester, Price, Symbol
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 else:
     ModelAdmin, ModelForm = admin.ModelAdmin, forms.ModelForm
 
-SHOWN_SYMBOLS = 5
+SHOWN_SYMBOLS = 3
 
 admin.site.site_header = admin.site.site_title = "Binance price tracker"
 
@@ -133,10 +133,10 @@ class GapAdmin(ReadOnlyAdmin):
     show_full_result_count = False
     list_display = (
         "symbol",
-        "first_missing_id",
-        "last_missing_id",
+        ids("first_missing_id", "first id"),
+        ids("last_missing_id", "last id"),
         _missing,
-        "missing_trades",
+        ids("missing_trades", "missing"),
         "outcome",
         time("found_at", SECOND),
         time("closed_at", SECOND),
@@ -148,12 +148,12 @@ class GapAdmin(ReadOnlyAdmin):
     )
 
 
-@admin.display(description="trades per second", ordering="trades_per_second")
+@admin.display(description="trades/s", ordering="trades_per_second")
 def _trades_per_second(ingester: Any) -> str:
     return f"{ingester.trades_per_second:,.1f}"
 
 
-@admin.display(description="lag behind the exchange", ordering="lag_us", empty_value="-")
+@admin.display(description="lag", ordering="lag_us", empty_value="-")
 def _lag(ingester: Any) -> str | None:
     return None if ingester.lag_us is None else f"{ingester.lag_us / 1_000_000:.2f} s"
 
@@ -181,7 +181,7 @@ def _offset_in_words(offset_us: int | None) -> str:
     return f"{abs(offset_us) / 1_000_000:,.3f} s {'behind' if offset_us > 0 else 'ahead'}"
 
 
-@admin.display(description="refused of its last frames")
+@admin.display(description="refused lately")
 def _refused(ingester: Any) -> str:
     counts = f"{ingester.recent_refused:,} of {ingester.recent_frames:,}"
     return f"{counts}: {ingester.refusal}" if ingester.refusal else counts
@@ -191,7 +191,6 @@ def _refused(ingester: Any) -> str:
 class IngesterAdmin(ReadOnlyAdmin):
     list_display = (
         "name",
-        time("started_at", SECOND),
         time("beat_at", SECOND),
         "connected",
         "heals",
@@ -201,6 +200,7 @@ class IngesterAdmin(ReadOnlyAdmin):
         _clock,
         _database_clock,
         _refused,
+        time("started_at", SECOND),
     )
 
 

@@ -52,7 +52,9 @@ def _until(run: Any) -> str:
 
 @admin.display(description="state")
 def _state(run: Coverage) -> str:
-    return "followed now" if run.last_trade_id is None else "ids begun anew since" if run.ends_at else "closed"
+    if run.ends_at:
+        return "ids begun anew since"
+    return "followed now" if run.last_trade_id is None else "closed" if run.closed_at else "wanted"
 
 
 @admin.display(description="missing")
@@ -82,12 +84,12 @@ class CoverageAdmin(ReadOnlyAdmin):
         "symbol",
         ids("first_trade_id", "first id"),
         ids("last_trade_id", "last id"),
+        _missing,
+        _state,
+        "remark",
         _since,
         _until,
         "origin",
-        _state,
-        "remark",
-        _missing,
         time("looked_at", SECOND),
     )
 

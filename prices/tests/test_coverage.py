@@ -10,10 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.django import TestCase
 
+from exchange_simulator import running_exchange
 from prices import coverage, gaps, tape
 from prices.domain.ids import Ids
 from prices.models import Coverage, Gap, Symbol
 from prices.tests.factories import NOON, trade
+from prices.tests.ingest.test_healer import Patient
+from prices.tests.oracle import assert_the_tape_equals, stored_trades, traded
 from prices.tests.waiting import wait_until
 
 pytestmark = pytest.mark.django_db
@@ -285,6 +288,54 @@ def test_a_run_of_which_nothing_came_wants_nothing_and_ends_without_a_trace():
 
     assert runs() == []
     assert holes() == []
+
+
+@pytest.fixture
+def exchange():
+    with running_exchange([BTC]) as exchange:
+        exchange.trade(6000)
+        yield exchange
+
+
+def follow_from(exchange, first_id):
+    tape.store([each for each in traded(exchange) if each.trade_id >= first_id], followed=[BTC])
+
+
+def heal_a_page(patient):
+    patient.watch.step(patient.now())
+    patient.watch.step(patient.now())
+    patient.healer.step()
+
+
+def test_what_is_wanted_is_fetched_across_a_restart(exchange):
+    follow_from(exchange, 5001)
+    coverage.want(BTC, Ids(1001, 5000))
+    before = Patient(exchange, [BTC])
+    heal_a_page(before)
+    before.client.close()
+    assert Gap.objects.get().missing_trades == 3000
+
+    after = Patient(exchange, [BTC], name="host:2")
+    after.run(seconds=30)
+    after.client.close()
+
+    assert Gap.objects.get().outcome == Gap.Outcome.HEALED
+    assert_the_tape_equals([each for each in traded(exchange) if each.trade_id > 1000])
+    assert exchange.rest_requests["historicalTrades"] == 4
+
+
+def test_what_is_given_up_is_not_fetched_any_more(exchange):
+    follow_from(exchange, 5001)
+    coverage.want(BTC, Ids(1, 5000))
+    patient = Patient(exchange, [BTC])
+    heal_a_page(patient)
+
+    assert coverage.give_up(BTC, Ids(1, 4000), "too dear", NOON) == 3000
+    patient.run(seconds=30)
+    patient.client.close()
+
+    stored = {each.trade_id for each in stored_trades()}
+    assert stored == set(range(1, 1001)) | set(range(4001, 6001))
 
 
 RESET = NOON + 3 * HOUR
