@@ -190,11 +190,12 @@ WHERE incoming.symbol = known.symbol AND incoming.trade_id = known.trade_id
 # From its first trade on, all of a symbol that is followed is wanted. If its id is lower than one that was traded more
 # than a minute before, the ids have begun anew meanwhile: then the run counts only what was traded since.
 _OPEN_COVERAGE = """
-WITH first AS (
+WITH unopened AS MATERIALIZED (
+    SELECT symbol FROM unnest(%s::text[]) AS followed (symbol)
+    WHERE NOT EXISTS (SELECT FROM coverage WHERE coverage.symbol = followed.symbol AND last_trade_id IS NULL)
+), first AS (
     SELECT symbol, min(trade_id) AS id, timestamptz 'epoch' + min(timestamp_us) * interval '1 microsecond' AS at
-    FROM incoming
-    WHERE symbol = ANY(%s)
-      AND NOT EXISTS (SELECT FROM coverage WHERE coverage.symbol = incoming.symbol AND last_trade_id IS NULL)
+    FROM incoming JOIN unopened USING (symbol)
     GROUP BY symbol
 )
 INSERT INTO coverage (symbol, first_trade_id, begins_at, origin)
@@ -264,9 +265,7 @@ def _each_id_once(trades: Sequence[Trade]) -> tuple[Sequence[Trade], int]:
     return list(by_id.values()), contradictions
 
 
-def _store(
-    lines: str, symbols: Collection[str], followed: Collection[str], *, look_closely: bool = False
-) -> tuple[int, int]:
+def _store(lines: str, symbols: set[str], followed: Collection[str], *, look_closely: bool = False) -> tuple[int, int]:
     """How many were new, and how many contradict what is stored. May raise IntegrityError unless it looks closely."""
     contradictions = 0
     with transaction.atomic(), connection.cursor() as cursor:
@@ -277,8 +276,8 @@ def _store(
         cursor.execute(_MEETS)
         newest_migration, is_any_known, is_any_missed = cursor.fetchone()
         refuse_outdated_code(newest_migration)
-        if followed:
-            _open_coverage(cursor, followed)
+        if begun := symbols & set(followed):
+            _open_coverage(cursor, begun)
         if is_any_known:
             cursor.execute(_DROP_CONTRADICTIONS)
             contradictions = cursor.rowcount
@@ -292,8 +291,8 @@ def _store(
     return int(inserted), contradictions
 
 
-def _open_coverage(cursor: Any, followed: Collection[str]) -> None:
-    cursor.execute(_OPEN_COVERAGE, [list(followed)])
+def _open_coverage(cursor: Any, symbols: Collection[str]) -> None:
+    cursor.execute(_OPEN_COVERAGE, [sorted(symbols)])
     if opened := [symbol for (symbol,) in cursor.fetchall()]:
         cursor.execute(_TAKE_OVER, [opened])
 
