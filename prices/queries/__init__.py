@@ -3,13 +3,14 @@
 In: symbols and aware UTC datetimes. Out: exact prices, aware UTC datetimes, facts about the tape. One query a question.
 """
 
-from prices.queries.candles import candles
+from prices.queries.candles import candle_page, candles
 from prices.queries.prices import high_low, last_whole_minute, latest_prices, movements, price_at_second
 from prices.queries.symbols import symbol_names, tracked_symbols
 from prices.queries.tape import approximate_trades, ingesters, last_audit, newest_gap, symbol_states
 
 __all__ = [
     "approximate_trades",
+    "candle_page",
     "candles",
     "high_low",
     "ingesters",
