@@ -13,6 +13,7 @@ from prices.tests.oracle import expected_candles as roll_up_all
 from prices.tests.oracle import expected_trades, roll_up, stored_candles, stored_hour_candles, stored_trades
 from prices.tests.simulation.world import World
 
+DAY_S = 86_400.0
 MINUTE_US, HOUR_US = 60_000_000, 3_600_000_000
 
 
@@ -55,7 +56,7 @@ class Claims:
 
     def check_whole(self, stored: list[Trade]) -> None:
         tape = queries.tape_state(self.world.now)
-        if Examiner().examine(tape)["status"] == WHOLE:
+        if Examiner(stale_after_s=DAY_S).examine(tape)["status"] == WHOLE:
             self.whole += 1
             assert self.missing(stored) == set()
             assert self.world.now - tape.look.looked_at <= timedelta(seconds=LOOK_WITHIN_S)

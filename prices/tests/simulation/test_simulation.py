@@ -36,6 +36,7 @@ class Schedule:
         self.world = World(self.rng, SYMBOLS)
         self.claims = Claims(self.world)
         self.started = 0
+        Symbol.objects.all().delete()
         tape.add_symbols(SYMBOLS, tracked=True)
         self.ingesters = [self.start(), self.start()][: self.rng.choice([1, 2, 2])]
 
@@ -162,3 +163,21 @@ class Schedule:
 @pytest.mark.parametrize("seed", seeds())
 def test_rows_candles_and_claims_are_true_at_each_step(seed):
     Schedule(seed).run()
+
+
+def test_claims_are_made_where_little_goes_wrong():
+    """Or all of the above would hold of a product that claims nothing."""
+    schedule = Schedule(1)
+    schedule.world.spoiled = 0
+    for _ in range(12):
+        schedule.stream()
+        schedule.world.pass_time(40)
+        for _ in range(3):
+            schedule.heal()
+        schedule.check()
+    claims = schedule.claims
+
+    assert claims.whole
+    assert {interval for _, interval, _ in claims.complete} >= {"1m", "5m"}
+    assert claims.prices
+    assert claims.high_lows
