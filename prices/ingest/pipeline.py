@@ -28,6 +28,7 @@ from prices.ingest.healer import Healer
 from prices.ingest.heartbeat import Heartbeat, ingester_name
 from prices.ingest.lease import HealerLease
 from prices.ingest.outage import Outage
+from prices.ingest.renewal import ConnectionRenewal
 from prices.ingest.silence import SilenceWatch
 from prices.ingest.statistics import Statistics
 from prices.ingest.writer import Writer
@@ -143,8 +144,10 @@ class Pipeline:
         healer = Healer(self._client, self._lease, self.statistics, queries.database_now)
         silence = SilenceWatch(self._client, self._connections, self._clock.now_us, self._silence_limit_s)
         outage = Outage("the healer")
+        renewal = ConnectionRenewal()
         try:
             while not self._stop.is_set():
+                renewal.renew_when_due()
                 try:
                     self._set_the_clock()
                     silence.step()

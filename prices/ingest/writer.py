@@ -16,14 +16,12 @@ from prices.domain.backoff import backoff_delays
 from prices.domain.trade import Trade
 from prices.ingest.buffer import Buffer
 from prices.ingest.outage import Outage
+from prices.ingest.renewal import ConnectionRenewal
 from prices.ingest.statistics import Statistics
 
 logger = logging.getLogger(__name__)
 
 LONGEST_RETRY_DELAY_S = 5.0
-# A connection that writes has a temporary table, which holds back the oldest transaction that the whole database must
-# remember; so it is not kept for ever: https://www.postgresql.org/docs/current/routine-vacuuming.html
-RENEW_CONNECTION_S = 24 * 3600.0
 # That what is followed is wanted is told to the database with a symbol's first trade, and again now and then.
 FOLLOWING_HOLDS_S = 60.0
 
@@ -45,7 +43,7 @@ class Writer:
         self._exchange_now_us = exchange_now_us
         self._clock = clock
         self._outage = Outage("the writer")
-        self._connected_at = clock()
+        self._renewal = ConnectionRenewal(clock)
         self._following: set[str] = set()
         self._following_since = clock()
 
@@ -57,7 +55,7 @@ class Writer:
                     left = len(batch) + len(self._buffer)
                     logger.warning("stopped with %d trades not stored; the next start heals them", left)
                     return
-                self._renew_connection()
+                self._renewal.renew_when_due()
         finally:
             connection.close()
 
@@ -93,8 +91,3 @@ class Writer:
         newest_us = max(trade.timestamp_us for trade in batch)
         statistics.newest_trade_us = max(statistics.newest_trade_us, newest_us)
         statistics.lag_us = self._exchange_now_us() - newest_us
-
-    def _renew_connection(self) -> None:
-        if self._clock() - self._connected_at > RENEW_CONNECTION_S:
-            connection.close()
-            self._connected_at = self._clock()
