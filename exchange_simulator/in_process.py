@@ -80,7 +80,7 @@ class RunningExchange:
         """Plays recorded trades once `wait_for` clients listen; returns when all is published. See `replay.play`."""
 
         async def on_loop() -> None:
-            await wait_for_clients(self.exchange, trades, wait_for)
+            await wait_for_clients(self.exchange, {trade.symbol for trade in trades}, wait_for)
             await play(self.exchange, trades, speed=speed, rate=rate)
 
         asyncio.run_coroutine_threadsafe(on_loop(), self._loop).result()

@@ -652,7 +652,7 @@ def test_the_tape_is_told_digit_for_digit_and_can_be_replayed(exchange, http, tm
     recording.write_bytes(http.request("GET", f"{exchange.rest_url}/simulator/tape?symbol=BTCUSDT").data)
 
     assert len(tape) > 4_000  # several chunks
-    assert read_recording(recording) == tape
+    assert list(read_recording(recording)) == tape
     assert list(json.loads(recording.read_text().splitlines()[0])) == [
         "symbol",
         "trade_id",

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -106,6 +107,31 @@ def test_a_replay_goes_on_serving_when_it_is_done(connect, get, tmp_path):
         process.send_signal(signal.SIGTERM)
         assert process.wait(10) == 0
         assert "replay finished: all 1 trades are published" in process.stderr.read()
+
+
+def test_a_zip_of_the_public_archive_is_played_digit_for_digit(connect, tmp_path):
+    archive = tmp_path / "BTCUSDT-trades-2025-01-01.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        rows = [f"{i},107407.880000{i},0.0002{i},25.77789120,17356896000001{i},True,True\n" for i in range(10, 20)]
+        file.writestr("BTCUSDT-trades-2025-01-01.csv", "".join(rows))
+
+    with serving("--replay", str(archive)) as (_, exchange):
+        connection = connect(exchange, "/ws/btcusdt@trade?timeUnit=microsecond")
+        heard = [orjson.loads(connection.recv()) for _ in rows]
+
+    assert [(e["t"], e["p"], e["q"], e["T"], e["m"]) for e in heard] == [
+        (i, f"107407.880000{i}", f"0.0002{i}", int(f"17356896000001{i}"), True) for i in range(10, 20)
+    ]
+
+
+def test_futures_are_not_replayed(tmp_path):
+    recording = tmp_path / "frames.jsonl"
+    recording.write_text(
+        '{"e":"trade","E":1690000000000,"T":1690000000001,"s":"BTCUSDT","t":5,"p":"2.0","q":"1","X":"MARKET","m":true}\n'
+    )
+
+    with pytest.raises(CommandError, match=r"Cannot replay: .*frames.jsonl, line 1: a futures trade"):
+        call_command("simulate_exchange", "--replay", str(recording))
 
 
 @pytest.mark.skipif(not LIVE.exists(), reason="no recording of live trades beside the project")

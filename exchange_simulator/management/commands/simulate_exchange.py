@@ -11,7 +11,7 @@ import random
 import signal
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +22,10 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from exchange_simulator import Rules
 from exchange_simulator.faults import FaultError, descriptions, parse_option
 from exchange_simulator.parameters import is_symbol
-from exchange_simulator.recording import RecordingError, read_recordings
+from exchange_simulator.recording import Recording, RecordingError
 from exchange_simulator.replay import FLAT_OUT, play, wait_for_clients
 from exchange_simulator.server import SYMBOLS, Exchange, clock_us, growing_first_id
 from exchange_simulator.tape import KEEP
-from exchange_simulator.trade import Trade
 
 logger = logging.getLogger(__name__)
 
@@ -40,14 +39,16 @@ examples:
   python manage.py simulate_exchange --symbols BTCUSDT SOLUSDT --rate 2000 --history 60
   python manage.py simulate_exchange --seed 7 --first-id 1               the same market again
   python manage.py simulate_exchange --replay trades.jsonl --speed 10    a recording, ten times as fast
-  python manage.py simulate_exchange --replay trades.csv --rate 5000     a recording, 5000 trades/s
+  python manage.py simulate_exchange --replay BTCUSDT-trades-2025-01-01.zip --rate 5000      5000 trades/s
 
   python manage.py simulate_exchange --fault leave_out=0.01 --fault drop_every_s=60          a drill
   curl -X POST localhost:9443/simulator/faults -d '{{"silence": "everything", "for_s": 90}}'   one while it runs
   curl -X POST localhost:9443/simulator/drop -d '{{"abrupt": true}}'
 
 A recording is JSON lines (symbol, trade_id, price, quantity, is_buyer_maker, timestamp), CSV with a header (symbol,
-trade_id, price, qty, trade_time_ms, is_buyer_maker), or the exchange's own @trade frames, one per line.
+trade_id, price, qty, trade_time_ms, is_buyer_maker), the exchange's own @trade frames, one per line, or a file of its
+public archive of spot trades, zipped or not, whose name BTCUSDT-trades-2025-01-01.zip tells the symbol (else
+--replay-symbol does). Every line is checked first; then the file is read as it is played. Futures are refused.
 
 faults, for --fault and as JSON for POST /simulator/faults (GET shows those that are on, DELETE ends them):
 {faults}
@@ -114,6 +115,12 @@ class Command(BaseCommand):
         replay = parser.add_argument_group("replay instead of a market")
         replay.add_argument("--replay", nargs="+", type=Path, metavar="FILE", help="recorded trades, played in order")
         replay.add_argument(
+            "--replay-symbol",
+            type=_symbol,
+            metavar="SYMBOL",
+            help="whose trades a CSV holds that tells it neither inside nor by its name",
+        )
+        replay.add_argument(
             "--speed", type=_speed, default=1.0, help="times as fast as recorded; 0 or max: flat out (default: 1)"
         )
         replay.add_argument(
@@ -122,14 +129,14 @@ class Command(BaseCommand):
 
     def handle(self, *_: Any, **options: Any) -> None:
         try:
-            recording = read_recordings(options["replay"] or [])
+            recording = Recording(options["replay"] or [], options["replay_symbol"])
         except (OSError, RecordingError) as error:
             raise CommandError(f"Cannot replay: {error}") from error
         if options["replay"] and not recording:
             raise CommandError("Cannot replay: no trade is recorded there.")
         asyncio.run(self._serve(options, recording))
 
-    async def _serve(self, options: dict[str, Any], recording: list[Trade]) -> None:
+    async def _serve(self, options: dict[str, Any], recording: Recording) -> None:
         stop = _stop_event()
         seed = options["seed"] if options["seed"] is not None else random.randrange(10**6)  # noqa: S311 - not a secret
         exchange = _exchange(options, recording, seed)
@@ -151,12 +158,11 @@ class Command(BaseCommand):
         await exchange.stop()
 
 
-def _exchange(options: dict[str, Any], recording: Sequence[Trade], seed: int) -> Exchange:
+def _exchange(options: dict[str, Any], recording: Recording, seed: int) -> Exchange:
     rate = 0 if recording else options["rate"] if options["rate"] is not None else DEFAULT_RATE
     first_id = options["first_id"] if options["first_id"] is not None else growing_first_id(clock_us())
-    symbols = [trade.symbol for trade in recording] or options["symbols"]
     return Exchange(
-        list(dict.fromkeys(symbols)),
+        recording.symbols or list(dict.fromkeys(options["symbols"])),
         rate=rate,
         seed=seed,
         first_id=first_id,
@@ -193,8 +199,8 @@ async def _unless_stopped(stop: asyncio.Event, work: Coroutine[Any, Any, None]) 
         task.cancel()
 
 
-async def _replay(exchange: Exchange, recording: Sequence[Trade], options: dict[str, Any]) -> None:
-    await wait_for_clients(exchange, recording, options["wait_for"])
+async def _replay(exchange: Exchange, recording: Recording, options: dict[str, Any]) -> None:
+    await wait_for_clients(exchange, recording.symbols, options["wait_for"])
     await play(exchange, recording, speed=options["speed"], rate=options["rate"])
     logger.info("replay finished: all %d trades are published; REST still answers", len(recording))
 
