@@ -13,14 +13,14 @@ from typing import Any, TypeVar
 from exchange_simulator.limits import Rules
 from exchange_simulator.replay import play, wait_for_clients
 from exchange_simulator.server import SYMBOLS, Exchange
-from exchange_simulator.tape import KEEP, Tape
+from exchange_simulator.tape import Tape
 from exchange_simulator.trade import Trade
 
 T = TypeVar("T")
 
 CALL_TIMEOUT_S = 60
 STOP_TIMEOUT_S = 10
-START_TIMEOUT_S = 30
+START_TIMEOUT_S = 300  # a long history is being made
 
 
 class RunningExchange:
@@ -185,7 +185,7 @@ def running_exchange(
     seed: int = 1,
     first_id: int = 1,
     history_s: float = 0,
-    keep: int = KEEP,
+    keep: int | None = None,
     rules: Rules | None = None,
     host: str = "127.0.0.1",
     port: int = 0,

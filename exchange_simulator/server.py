@@ -24,6 +24,9 @@ logger = logging.getLogger(__name__)
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
 TICK_S = 0.01  # how often the automatic market trades what is due
+LONG_HISTORY_US = 60_000_000
+HISTORY_BATCH = 100_000  # trades of the history made at a time
+ROOM_FOR_CHANCE = 1.25  # a market makes more trades in a time than its mean rate now and then
 LARGEST_BATCH = 2_000  # trades per tick: pings and REST must have their turn whatever the rate
 LONGEST_LAG_US = 10_000_000  # after a laptop's sleep, or at a rate beyond this machine, the market does not catch up
 SHUTDOWN_TIMEOUT_S = 1.0
@@ -51,13 +54,16 @@ class Exchange:
         seed: int = 1,
         first_id: int = 1,
         history_s: float = 0,
-        keep: int = KEEP,
+        keep: int | None = None,
         rules: Rules | None = None,
         now_us: Callable[[], int] = clock_us,
     ) -> None:
         """`rate`: trades per second over all symbols together, 0 for none of its own; `keep`: trades per symbol that it
-        remembers at least; `history_s`: how long the market has been trading before the first client."""
+        remembers at least, by default a million or the whole history; `history_s`: how long the market has been trading
+        before the first client."""
         rules = rules or Rules()
+        if keep is None:
+            keep = max(KEEP, int(rate * history_s * ROOM_FOR_CHANCE))
         start_us = now_us() - int(history_s * 1_000_000) if rate else 0
         self.tape = Tape(symbols, keep)
         self.market = Market(symbols, rate=rate, seed=seed, first_id=first_id, start_us=start_us)
@@ -73,7 +79,7 @@ class Exchange:
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> int:
         """Serves, and trades at the market's rate; returns the port. OSError when the port is taken."""
-        self.publish(self.market.until(self._now_us()))
+        await self._trade_history()
         self._runner = web.AppRunner(self._app(), access_log=None, shutdown_timeout=SHUTDOWN_TIMEOUT_S)
         await self._runner.setup()
         try:
@@ -170,6 +176,20 @@ class Exchange:
         app.router.add_get("/api/v3/{endpoint}", self.rest.serve)
         app.router.add_routes(remote.routes(self))
         return app
+
+    async def _trade_history(self) -> None:
+        """Up to now, which goes on while it is made; a rate beyond this machine is not caught up with."""
+        if not self.market.rate:
+            return
+        lag_us = self.market.lag_us(self._now_us())
+        if lag_us > LONG_HISTORY_US:
+            logger.info("making a history of %d minutes", lag_us // 60_000_000)
+        while lag_us > 0:
+            self.publish(self.market.until(self._now_us(), HISTORY_BATCH))
+            await asyncio.sleep(0)
+            lag_before_us, lag_us = lag_us, self.market.lag_us(self._now_us())
+            if lag_us >= lag_before_us:
+                return
 
     async def _trade_at_rate(self) -> None:
         while True:

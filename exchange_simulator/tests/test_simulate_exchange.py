@@ -77,6 +77,20 @@ def test_a_port_in_use_is_one_clear_sentence():
     )
 
 
+def test_it_can_be_stopped_while_it_still_makes_its_history():
+    process = run("--port", "0", "--history", "6000")
+    try:
+        assert "history" in process.stderr.readline()
+
+        process.send_signal(signal.SIGTERM)
+
+        assert process.wait(10) == 0
+        assert process.stdout.read() == ""
+    finally:
+        process.kill()
+        process.communicate()
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
@@ -86,6 +100,7 @@ def test_a_port_in_use_is_one_clear_sentence():
         (["--fault", "leave_out=2"], "leave_out must be a probability from 0 to 1, not 2"),
         (["--fault", "fish"], "there is no fault 'fish'; the faults are leave_out, "),
         (["--replay", "no/such/file"], "Cannot replay: "),
+        (["--history", "1440", "--rate", "2000"], "--history 1440 at 2000 trades/s is 172,800,000 trades"),
     ],
 )
 def test_bad_arguments_are_named(arguments, complaint):

@@ -13,7 +13,7 @@ import sys
 from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from django.core.management.base import BaseCommand, CommandError
 from tqdm import tqdm
@@ -29,8 +29,11 @@ from exchange_simulator.tape import KEEP
 
 logger = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 DEFAULT_RATE = 50.0
 NO_LIMITS = Rules(messages_per_second=None, connection_attempts_per_5_minutes=None, request_weight_per_minute=None)
+MOST_HISTORY = 20_000_000  # trades, in 8 GB of memory
 STATUS_LINE_INTERVAL_S, LOG_INTERVAL_S = 0.5, 60.0
 
 EPILOG = """\
@@ -77,9 +80,8 @@ class Command(BaseCommand):
         parser.add_argument(
             "--keep",
             type=_count,
-            default=KEEP,
             metavar="N",
-            help="trades per symbol that REST has (default: %(default)s)",
+            help=f"trades per symbol that REST has (default: {KEEP}, or the whole history)",
         )
         parser.add_argument(
             "--fault",
@@ -134,6 +136,8 @@ class Command(BaseCommand):
             raise CommandError(f"Cannot replay: {error}") from error
         if options["replay"] and not recording:
             raise CommandError("Cannot replay: no trade is recorded there.")
+        options["market_rate"] = 0 if recording else options["rate"] or DEFAULT_RATE
+        _check_memory(options["history"], options["market_rate"], options["keep"])
         asyncio.run(self._serve(options, recording))
 
     async def _serve(self, options: dict[str, Any], recording: Recording) -> None:
@@ -141,7 +145,9 @@ class Command(BaseCommand):
         seed = options["seed"] if options["seed"] is not None else random.randrange(10**6)  # noqa: S311 - not a secret
         exchange = _exchange(options, recording, seed)
         exchange.faults.change(dict(options["fault"]))
-        port = await _start(exchange, options["host"], options["port"])
+        port = await _unless_stopped(stop, _start(exchange, options["host"], options["port"]))
+        if port is None:
+            return
         about = (
             f"{len(recording):,} recorded trades" if recording else f"{exchange.market.rate:g} trades/s, seed {seed}"
         )
@@ -159,17 +165,25 @@ class Command(BaseCommand):
 
 
 def _exchange(options: dict[str, Any], recording: Recording, seed: int) -> Exchange:
-    rate = 0 if recording else options["rate"] if options["rate"] is not None else DEFAULT_RATE
     first_id = options["first_id"] if options["first_id"] is not None else growing_first_id(clock_us())
     return Exchange(
         recording.symbols or list(dict.fromkeys(options["symbols"])),
-        rate=rate,
+        rate=options["market_rate"],
         seed=seed,
         first_id=first_id,
         history_s=options["history"] * 60,
         keep=options["keep"],
         rules=NO_LIMITS if options["no_limits"] else Rules(),
     )
+
+
+def _check_memory(history_minutes: float, rate: float, keep: int | None) -> None:
+    trades = int(history_minutes * 60 * rate)
+    if keep is None and trades > MOST_HISTORY:
+        raise CommandError(
+            f"--history {history_minutes:g} at {rate:g} trades/s is {trades:,} trades, more than the "
+            f"{MOST_HISTORY:,} that fit in memory. Ask for less, or let --keep forget the oldest."
+        )
 
 
 async def _start(exchange: Exchange, host: str, port: int) -> int:
@@ -188,15 +202,15 @@ def _stop_event() -> asyncio.Event:
     return stop
 
 
-async def _unless_stopped(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
-    """Runs the work to its end, or until the stop."""
+async def _unless_stopped(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
+    """Runs the work to its end and returns its result, or until the stop: None."""
     task, stopped = asyncio.create_task(work), asyncio.create_task(stop.wait())
     await asyncio.wait((task, stopped), return_when=asyncio.FIRST_COMPLETED)
-    if task.done():
-        stopped.cancel()
-        await task
-    else:
+    if not task.done():
         task.cancel()
+        return None
+    stopped.cancel()
+    return await task
 
 
 async def _replay(exchange: Exchange, recording: Recording, options: dict[str, Any]) -> None:
