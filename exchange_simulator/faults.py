@@ -80,6 +80,9 @@ class Faults:
     )
     silence_new_connections: bool = field(default=False, metadata=_as(SWITCH, "so do those that come later"))
     silence_symbols: tuple[str, ...] = field(default=(), metadata=_as(SYMBOLS, "these are silent, the others flow"))
+    delist: tuple[str, ...] = field(
+        default=(), metadata=_as(SYMBOLS, "no longer known: REST answers -1121, their streams are silent")
+    )
     drop: float = field(default=0.0, metadata=_as(PROBABILITY, "after a trade all connections are dropped"))
     drop_every_s: float = field(default=0.0, metadata=_as(SECONDS, "all connections are dropped every so often"))
     drop_abrupt: bool = field(default=False, metadata=_as(SWITCH, "these drops are TCP resets, without a handshake"))
@@ -98,11 +101,15 @@ class Faults:
     )
 
     @property
+    def silent_symbols(self) -> tuple[str, ...]:
+        return self.silence_symbols + self.delist
+
+    @property
     def touch_trades(self) -> bool:
         """Whether the stream is to be anything else than what is traded, for all who hear it."""
         return bool(
             (self.leave_out or self.leave_out_next or self.repeat or self.repeat_next or self.reorder or self.delay_s)
-            or (self.junk or self.junk_next or self.silence_symbols or self.drop)
+            or (self.junk or self.junk_next or self.silent_symbols or self.drop)
         )
 
     def on(self) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from exchange_simulator.fan_out import aggregate_stream
 from exchange_simulator.fault_switch import FaultSwitch
 from exchange_simulator.faults import FaultError
 from exchange_simulator.limits import Rules
+from exchange_simulator.listing import Listing
 from exchange_simulator.market import Market
 from exchange_simulator.rest import Rest
 from exchange_simulator.streams import Streams
@@ -69,7 +70,8 @@ class Exchange:
         self.market = Market(symbols, rate=rate, seed=seed, first_id=first_id, start_us=start_us)
         self.faults = FaultSwitch(seed)
         self.streams = Streams(rules, now_us, self.faults)
-        self.rest = Rest(self.tape, rules, now_us, self.faults)
+        self.listing = Listing(self.tape, self.faults)
+        self.rest = Rest(self.listing, rules, now_us, self.faults)
         self.trades_published = 0
         self._now_us = now_us
         self._trading: asyncio.Task[None] | None = None
@@ -173,7 +175,7 @@ class Exchange:
         app = web.Application()
         app.router.add_get("/ws{streams:(/.*)?}", self.streams.serve)
         app.router.add_get("/stream", self.streams.serve)
-        app.router.add_get("/api/v3/{endpoint}", self.rest.serve)
+        app.router.add_get("/api/v3/{endpoint:.+}", self.rest.serve)
         app.router.add_routes(remote.routes(self))
         return app
 

@@ -63,7 +63,7 @@ class StreamFaults:
     def _steps(self, trade: Trade) -> Iterator[tuple[str, Trade]]:
         """What is done in the trade's place: trades and junk to deliver, drops."""
         switch = self._switch
-        if trade.symbol in switch.on.silence_symbols or switch.strikes("leave_out", "trades_left_out"):
+        if trade.symbol in switch.on.silent_symbols or switch.strikes("leave_out", "trades_left_out"):
             return
         if switch.strikes("junk", "junk_frames"):
             yield switch.dice.choice(switch.on.junk_kinds), trade

@@ -63,7 +63,7 @@ class Streams:
             self.fan_out.send(trades, trade_stream, trade_event, self._now_us())
 
     def publish_aggregates(self, aggregates: Sequence[Aggregate]) -> None:
-        if silent := self._switch.on.silence_symbols:
+        if silent := self._switch.on.silent_symbols:
             aggregates = [aggregate for aggregate in aggregates if aggregate.symbol not in silent]
         self.fan_out.send(aggregates, aggregate_stream, aggregate_event, self._now_us())
 
