@@ -4,8 +4,8 @@ order, once somebody listens: a trade that nobody hears is gone, as on the real 
 import asyncio
 from collections.abc import Collection, Iterable, Iterator
 
-from exchange_simulator.fan_out import trade_stream
 from exchange_simulator.server import Exchange
+from exchange_simulator.stream_names import trade_stream
 from exchange_simulator.trade import Trade
 
 POLL_S = 0.02

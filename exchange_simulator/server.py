@@ -10,13 +10,13 @@ from typing import Any
 from aiohttp import web
 
 from exchange_simulator import remote
-from exchange_simulator.fan_out import aggregate_stream
 from exchange_simulator.fault_switch import FaultSwitch
 from exchange_simulator.faults import FaultError
 from exchange_simulator.limits import Rules
 from exchange_simulator.listing import Listing
 from exchange_simulator.market import Market
 from exchange_simulator.rest import Rest
+from exchange_simulator.stream_names import aggregate_stream
 from exchange_simulator.streams import Streams
 from exchange_simulator.tape import KEEP, Tape
 from exchange_simulator.trade import Trade
@@ -69,12 +69,12 @@ class Exchange:
         self.tape = Tape(symbols, keep)
         self.market = Market(symbols, rate=rate, seed=seed, first_id=first_id, start_us=start_us)
         self.faults = FaultSwitch(seed)
-        self.streams = Streams(rules, now_us, self.faults)
         self.listing = Listing(self.tape, self.faults)
+        self.streams = Streams(self.listing, rules, now_us, self.faults)
         self.rest = Rest(self.listing, rules, now_us, self.faults)
         self.trades_published = 0
         self._now_us = now_us
-        self._trading: asyncio.Task[None] | None = None
+        self._at_work: list[asyncio.Task[None]] = []
         self._not_paused = asyncio.Event()
         self._not_paused.set()
         self._runner: web.AppRunner | None = None
@@ -89,14 +89,15 @@ class Exchange:
         except OSError:
             await self._runner.cleanup()
             raise
+        self._at_work.append(asyncio.create_task(self.streams.figures.run()))
         if self.market.rate:
-            self._trading = asyncio.create_task(self._trade_at_rate())
+            self._at_work.append(asyncio.create_task(self._trade_at_rate()))
         bound_port: int = self._runner.addresses[0][1]
         return bound_port
 
     async def stop(self) -> None:
-        if self._trading:
-            self._trading.cancel()
+        for task in self._at_work:
+            task.cancel()
         self.faults.clear()
         if self._runner:
             for site in list(self._runner.sites):
@@ -116,6 +117,7 @@ class Exchange:
         for symbol, starts in new_aggregates.items():
             if self.streams.subscribers(aggregate_stream(symbol)):
                 self.streams.publish_aggregates(self.tape.of(symbol).aggregates(starts))
+            self.streams.publish_book(symbol)
 
     def trade(self, count: int, *, start_us: int | None = None, spacing_us: int = 1) -> list[Trade]:
         """The market makes that many trades at once, now or from `start_us` on, an order every `spacing_us`."""

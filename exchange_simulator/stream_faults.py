@@ -10,10 +10,11 @@ from typing import Any
 from aiohttp import web
 
 from exchange_simulator.client import reset
-from exchange_simulator.fan_out import FanOut, trade_stream
+from exchange_simulator.fan_out import FanOut
 from exchange_simulator.fault_switch import FaultSwitch
 from exchange_simulator.frames import trade_event
 from exchange_simulator.junk import BINARY_JUNK, BINARY_KIND, JUNK_EVENTS
+from exchange_simulator.stream_names import trade_stream
 from exchange_simulator.trade import Trade
 
 TRADE, DROP = "trade", "drop"

@@ -33,6 +33,13 @@ def best_levels(listing: Listing, symbol: str) -> tuple[Level, Level]:
     return (ZERO, ZERO), (ZERO, ZERO)
 
 
+def book_event(listing: Listing, symbol: str) -> dict[str, Any]:
+    """https://github.com/binance/binance-spot-api-docs/blob/master/web-socket-streams.md#individual-symbol-book-ticker-streams"""
+    bid, ask = best_levels(listing, symbol)
+    update_id = next((trade.trade_id for trade in listing.of(symbol).latest(1)), 0)
+    return {"u": update_id, "s": symbol, "b": bid[0], "B": bid[1], "a": ask[0], "A": ask[1]}
+
+
 def depth(listing: Listing, symbol: str, levels: int) -> dict[str, Any]:
     for last in listing.of(symbol).latest(1):
         book = book_around(last, levels)

@@ -53,6 +53,10 @@ trade_id, price, qty, trade_time_ms, is_buyer_maker), the exchange's own @trade 
 public archive of spot trades, zipped or not, whose name BTCUSDT-trades-2025-01-01.zip tells the symbol (else
 --replay-symbol does). Every line is checked first; then the file is read as it is played. Futures are refused.
 
+Streams: @trade, @aggTrade and @bookTicker as it trades; @kline_<interval>, @kline_<interval>@+08:00, @miniTicker,
+@ticker, @avgPrice, @depth5, 10 and 20, !miniTicker@arr once a second. Any other name is accepted and stays silent, as on
+the exchange. There are no orders: books are made up, a tick around the last price.
+
 faults, for --fault and as JSON for POST /simulator/faults (GET shows those that are on, DELETE ends them):
 {faults}
 
