@@ -53,14 +53,15 @@ async def exchange_info(asked: Asked) -> Any:
 
 async def trades(asked: Asked) -> Any:
     tape = asked.listing.of(asked.parameters.symbol())
-    return [_trade(trade, asked.unit) for trade in tape.available(None, asked.parameters.limit())]
+    return [_trade(asked.listing.row(trade), asked.unit) for trade in tape.available(None, asked.parameters.limit())]
 
 
 async def historical_trades(asked: Asked) -> Any:
     """`fromId` is inclusive. Ids that the exchange no longer has are left out: the answer begins with the oldest it
     has."""
     tape, limit = asked.listing.of(asked.parameters.symbol()), asked.parameters.limit()
-    return [_trade(trade, asked.unit) for trade in tape.available(asked.parameters.integer("fromId"), limit)]
+    page = tape.available(asked.parameters.integer("fromId"), limit)
+    return [_trade(asked.listing.row(trade), asked.unit) for trade in page]
 
 
 async def aggregate_trades(asked: Asked) -> Any:

@@ -117,6 +117,9 @@ class RunningExchange:
     def forget(self, symbol: str, first_id: int, last_id: int) -> None:
         self._call(lambda: self.exchange.forget(symbol, first_id, last_id))
 
+    def restart_ids(self, symbol: str | None = None, first_id: int = 1) -> None:
+        self._call(lambda: self.exchange.restart_ids(symbol, first_id))
+
     def pause(self) -> None:
         self._call(self.exchange.pause)
 

@@ -3,7 +3,9 @@ that the exchange still knows, their tapes and sums over them. It changes nothin
 
 from exchange_simulator.fault_switch import FaultSwitch
 from exchange_simulator.minutes import Minutes
+from exchange_simulator.odd_rows import is_odd, odd
 from exchange_simulator.tape import SymbolTape, Tape
+from exchange_simulator.trade import Trade
 
 DAY_US = 86_400_000_000
 
@@ -23,6 +25,14 @@ class Listing:
 
     def of(self, symbol: str) -> SymbolTape:
         return self._tape.of(symbol)
+
+    def row(self, trade: Trade) -> Trade:
+        """As REST answers it: another one than was traded while a fault says so."""
+        on = self._faults.on
+        if not on.odd_rows or not is_odd(trade, on.odd_rows):
+            return trade
+        self._faults.counters["rest_rows_odd"] += 1
+        return odd(trade, on.odd_row_kinds)
 
     def minutes(self, symbol: str) -> Minutes:
         minutes = self._minutes.get(symbol)

@@ -5,6 +5,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
+from email.utils import formatdate
 from typing import Any
 
 from aiohttp import web
@@ -20,6 +21,7 @@ from exchange_simulator.stream_names import aggregate_stream
 from exchange_simulator.streams import Streams
 from exchange_simulator.tape import KEEP, Tape
 from exchange_simulator.trade import Trade
+from exchange_simulator.trade_times import TradeTimes
 
 logger = logging.getLogger(__name__)
 
@@ -69,11 +71,12 @@ class Exchange:
         self.tape = Tape(symbols, keep)
         self.market = Market(symbols, rate=rate, seed=seed, first_id=first_id, start_us=start_us)
         self.faults = FaultSwitch(seed)
+        self._times = TradeTimes(self.faults)
         self.listing = Listing(self.tape, self.faults)
-        self.streams = Streams(self.listing, rules, now_us, self.faults)
-        self.rest = Rest(self.listing, rules, now_us, self.faults)
+        self.streams = Streams(self.listing, rules, self.now_us, self.faults)
+        self.rest = Rest(self.listing, rules, self.now_us, self.faults)
         self.trades_published = 0
-        self._now_us = now_us
+        self._machine_us = now_us
         self._at_work: list[asyncio.Task[None]] = []
         self._not_paused = asyncio.Event()
         self._not_paused.set()
@@ -108,7 +111,9 @@ class Exchange:
     def publish(self, trades: Iterable[Trade], *, record: bool = True, deliver: bool = True) -> None:
         """Records the trades on the tape and sends them to the subscribers, in the given order. Without `record` the
         tape does not learn of them (a repeated or a forged delivery), without `deliver` the stream leaves them out."""
-        batch = list(trades)
+        self._publish(self._times.told(list(trades)) if record else list(trades), record=record, deliver=deliver)
+
+    def _publish(self, batch: list[Trade], *, record: bool = True, deliver: bool = True) -> None:
         new_aggregates = self.tape.add(batch) if record else {}
         if not deliver:
             return
@@ -121,9 +126,14 @@ class Exchange:
 
     def trade(self, count: int, *, start_us: int | None = None, spacing_us: int = 1) -> list[Trade]:
         """The market makes that many trades at once, now or from `start_us` on, an order every `spacing_us`."""
-        trades = self.market.next(count, self._now_us() if start_us is None else start_us, spacing_us)
-        self.publish(trades)
+        trades = self.market.next(count, self._machine_us() if start_us is None else start_us, spacing_us)
+        trades = self._times.told(self._times.by_its_clock(trades) if start_us is None else trades)
+        self._publish(trades)
         return trades
+
+    def now_us(self) -> int:
+        """By the exchange's own clock, which a fault may have moved."""
+        return self._machine_us() + self._times.ahead_us
 
     @property
     def is_paused(self) -> bool:
@@ -136,7 +146,7 @@ class Exchange:
     def resume(self) -> None:
         """The market goes on from now: nothing traded during the pause."""
         if self.is_paused:
-            self.market.skip_to(self._now_us())
+            self.market.skip_to(self._machine_us())
             self._not_paused.set()
 
     async def until_resumed(self) -> None:
@@ -153,11 +163,19 @@ class Exchange:
 
     def forget(self, symbol: str, first_id: int, last_id: int) -> None:
         """`historicalTrades` and `trades` will never have these ids, traded already or not; the tape keeps them."""
-        if symbol not in self.tape:
-            raise FaultError(f"symbol must be one of {', '.join(self.tape.symbols)}, not {symbol!r:.100}")
+        self._check_symbol(symbol)
         if last_id < first_id:
             raise FaultError(f"last_id must not be less than first_id, as {last_id} is")
         self.tape.of(symbol).forget(first_id, last_id)
+
+    def restart_ids(self, symbol: str | None = None, first_id: int = 1) -> None:
+        """As the resets of the exchange's test network do: what a symbol has traded is gone, and its ids begin anew.
+        Without a symbol, so do those of all."""
+        if symbol is not None:
+            self._check_symbol(symbol)
+        for name in self.tape.symbols if symbol is None else [symbol]:
+            self.tape.clear(name)
+            self.market.restart_ids(name, first_id)
 
     def state(self) -> dict[str, Any]:
         """What is on, and what happened since the start."""
@@ -173,8 +191,16 @@ class Exchange:
             },
         }
 
+    def _check_symbol(self, symbol: str) -> None:
+        if symbol not in self.tape:
+            raise FaultError(f"symbol must be one of {', '.join(self.tape.symbols)}, not {symbol!r:.100}")
+
+    async def _date(self, _request: web.Request, response: web.StreamResponse) -> None:
+        response.headers["Date"] = formatdate(self.now_us() / 1_000_000, usegmt=True)
+
     def _app(self) -> web.Application:
         app = web.Application()
+        app.on_response_prepare.append(self._date)
         app.router.add_get("/ws{streams:(/.*)?}", self.streams.serve)
         app.router.add_get("/stream", self.streams.serve)
         app.router.add_get("/api/v3/{endpoint:.+}", self.rest.serve)
@@ -185,13 +211,13 @@ class Exchange:
         """Up to now, which goes on while it is made; a rate beyond this machine is not caught up with."""
         if not self.market.rate:
             return
-        lag_us = self.market.lag_us(self._now_us())
+        lag_us = self.market.lag_us(self._machine_us())
         if lag_us > LONG_HISTORY_US:
             logger.info("making a history of %d minutes", lag_us // 60_000_000)
         while lag_us > 0:
-            self.publish(self.market.until(self._now_us(), HISTORY_BATCH))
+            self.publish(self._times.by_its_clock(self.market.until(self._machine_us(), HISTORY_BATCH)))
             await asyncio.sleep(0)
-            lag_before_us, lag_us = lag_us, self.market.lag_us(self._now_us())
+            lag_before_us, lag_us = lag_us, self.market.lag_us(self._machine_us())
             if lag_us >= lag_before_us:
                 return
 
@@ -199,10 +225,10 @@ class Exchange:
         while True:
             await asyncio.sleep(TICK_S)
             await self._not_paused.wait()
-            now_us = self._now_us()
+            now_us = self._machine_us()
             if self.market.lag_us(now_us) > LONGEST_LAG_US:
                 logger.warning(
                     "the market is more than %d s behind the clock and skips them", LONGEST_LAG_US // 1_000_000
                 )
                 self.market.skip_to(now_us)
-            self.publish(self.market.until(now_us, LARGEST_BATCH))
+            self.publish(self._times.by_its_clock(self.market.until(now_us, LARGEST_BATCH)))

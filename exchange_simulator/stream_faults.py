@@ -16,6 +16,7 @@ from exchange_simulator.frames import trade_event
 from exchange_simulator.junk import BINARY_JUNK, BINARY_KIND, JUNK_EVENTS
 from exchange_simulator.stream_names import trade_stream
 from exchange_simulator.trade import Trade
+from exchange_simulator.trade_times import in_future
 
 TRADE, DROP = "trade", "drop"
 ENCODERS = {TRADE: trade_event, **JUNK_EVENTS}
@@ -66,6 +67,8 @@ class StreamFaults:
         switch = self._switch
         if trade.symbol in switch.on.silent_symbols or switch.strikes("leave_out", "trades_left_out"):
             return
+        if switch.on.future_in_stream_only:
+            trade = in_future(trade, switch)
         if switch.strikes("junk", "junk_frames"):
             yield switch.dice.choice(switch.on.junk_kinds), trade
         for copy in [trade] * (2 if switch.strikes("repeat", "trades_repeated") else 1):

@@ -241,6 +241,10 @@ class Tape:
             self._by_symbol[symbol] = SymbolTape(symbol, self._keep)
         return self._by_symbol[symbol]
 
+    def clear(self, symbol: str) -> None:
+        """The symbol stays listed, without a trade."""
+        self._by_symbol[symbol] = SymbolTape(symbol, self._keep)
+
     def add(self, trades: Iterable[Trade]) -> dict[str, list[int]]:
         """Records what is new; returns by symbol where its aggregates begin (see `SymbolTape.add`)."""
         by_symbol: dict[str, list[Trade]] = {}

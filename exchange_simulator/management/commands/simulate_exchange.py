@@ -54,15 +54,15 @@ public archive of spot trades, zipped or not, whose name BTCUSDT-trades-2025-01-
 --replay-symbol does). Every line is checked first; then the file is read as it is played. Futures are refused.
 
 Streams: @trade, @aggTrade and @bookTicker as it trades; @kline_<interval>, @kline_<interval>@+08:00, @miniTicker,
-@ticker, @avgPrice, @depth5, 10 and 20, !miniTicker@arr once a second. Any other name is accepted and stays silent, as on
+@ticker, @avgPrice, @depth5, 10 and 20, !miniTicker@arr once a second. Another name is accepted and stays silent, as on
 the exchange. There are no orders: books are made up, a tick around the last price.
 
 faults, for --fault and as JSON for POST /simulator/faults (GET shows those that are on, DELETE ends them):
 {faults}
 
 A name alone means true; commas separate the items of a list. Further calls: POST /simulator/drop, server-shutdown,
-forget, pause, resume; GET /simulator/tape?symbol=BTCUSDT&from_id=1. Trading goes on whatever goes wrong: REST and
-/simulator/tape have every trade.
+forget, restart-ids, pause, resume; GET /simulator/tape?symbol=BTCUSDT&from_id=1. Trading goes on whatever goes wrong:
+REST and /simulator/tape have every trade.
 """
 
 
