@@ -19,7 +19,7 @@ from exchange_simulator.stream_names import ALL_MINI_TICKERS, Depth, Figures, Kl
 
 logger = logging.getLogger(__name__)
 
-INTERVAL_S = 1.0
+INTERVAL_S, INTERVAL_US = 1.0, 1_000_000
 SLOW_EVERY = 2  # klines other than of a second come every other second
 MOST_CLOSED = 100  # klines told as closed at once, when a replay races through the hours
 
@@ -75,7 +75,8 @@ class LiveFigures:
             return
         now_us, present_us = self._now_us(), self._listing.present_us(wanted.symbol, self._now_us())
         current = wanted.grid.number(present_us)
-        last, _ = self._told.get(stream, (current, None))
+        at_last_turn = wanted.grid.number(present_us - SLOW_EVERY * INTERVAL_US)
+        last, _ = self._told.get(stream, (at_last_turn, None))
         for number in range(max(min(last, current), current - MOST_CLOSED), current + 1):
             start_us, end_us = wanted.grid.start_us(number), wanted.grid.start_us(number + 1)
             await minutes.prepare(start_us, end_us)

@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
 from email.utils import formatdate
+from ssl import SSLContext
 from typing import Any
 
 from aiohttp import web
@@ -28,7 +29,8 @@ logger = logging.getLogger(__name__)
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
 TICK_S = 0.01  # how often the automatic market trades what is due
 LONG_HISTORY_US = 60_000_000
-HISTORY_BATCH = 100_000  # trades of the history made at a time
+HISTORY_BATCH = 20_000  # trades of the history made at a time: a stop must have its turn
+TURN_S, MOST_TURNS_IN_VAIN = 0.001, 5
 ROOM_FOR_CHANCE = 1.25  # a market makes more trades in a time than its mean rate now and then
 LARGEST_BATCH = 2_000  # trades per tick: pings and REST must have their turn whatever the rate
 LONGEST_LAG_US = 10_000_000  # after a laptop's sleep, or at a rate beyond this machine, the market does not catch up
@@ -82,13 +84,13 @@ class Exchange:
         self._not_paused.set()
         self._runner: web.AppRunner | None = None
 
-    async def start(self, host: str = "127.0.0.1", port: int = 0) -> int:
+    async def start(self, host: str = "127.0.0.1", port: int = 0, tls: SSLContext | None = None) -> int:
         """Serves, and trades at the market's rate; returns the port. OSError when the port is taken."""
         await self._trade_history()
         self._runner = web.AppRunner(self._app(), access_log=None, shutdown_timeout=SHUTDOWN_TIMEOUT_S)
         await self._runner.setup()
         try:
-            await web.TCPSite(self._runner, host, port).start()
+            await web.TCPSite(self._runner, host, port, ssl_context=tls).start()
         except OSError:
             await self._runner.cleanup()
             raise
@@ -211,15 +213,16 @@ class Exchange:
         """Up to now, which goes on while it is made; a rate beyond this machine is not caught up with."""
         if not self.market.rate:
             return
-        lag_us = self.market.lag_us(self._machine_us())
+        lag_us = least_us = self.market.lag_us(self._machine_us())
         if lag_us > LONG_HISTORY_US:
             logger.info("making a history of %d minutes", lag_us // 60_000_000)
-        while lag_us > 0:
+        turns_in_vain = 0
+        while lag_us > 0 and turns_in_vain < MOST_TURNS_IN_VAIN:
             self.publish(self._times.by_its_clock(self.market.until(self._machine_us(), HISTORY_BATCH)))
-            await asyncio.sleep(0)
-            lag_before_us, lag_us = lag_us, self.market.lag_us(self._machine_us())
-            if lag_us >= lag_before_us:
-                return
+            await asyncio.sleep(TURN_S)
+            lag_us = self.market.lag_us(self._machine_us())
+            turns_in_vain = 0 if lag_us < least_us else turns_in_vain + 1
+            least_us = min(least_us, lag_us)
 
     async def _trade_at_rate(self) -> None:
         while True:

@@ -17,6 +17,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from exchange_simulator.server import growing_first_id
+from exchange_simulator.tls import made_up_certificate
 
 ROOT = Path(__file__).resolve().parents[2]
 LIVE = ROOT / "../shared/data/recorded_trades_btc_eth_bnb_2026-05-29.jsonl"
@@ -99,6 +100,9 @@ def test_it_can_be_stopped_while_it_still_makes_its_history():
         (["--symbols", "BTC/USDT"], "'BTC/USDT' is not a symbol"),
         (["--fault", "leave_out=2"], "leave_out must be a probability from 0 to 1, not 2"),
         (["--fault", "fish"], "there is no fault 'fish'; the faults are leave_out, "),
+        (["--key", "key.pem"], "--certificate and --key are given together"),
+        (["--certificate", "no.pem", "--key", "no.pem"], "Cannot serve TLS: no certificate and its key in no.pem"),
+        (["--fault", "clock_ahead_s=soon"], "clock_ahead_s must be seconds, up to a week either way, not 'soon'"),
         (["--replay", "no/such/file"], "Cannot replay: "),
         (["--history", "1440", "--rate", "2000"], "--history 1440 at 2000 trades/s is 172,800,000 trades"),
     ],
@@ -172,6 +176,29 @@ def test_a_live_recording_arrives_digit_for_digit_in_recorded_order(connect):
     assert [(e["s"], e["t"], e["p"], e["q"], e["T"], e["m"]) for e in heard] == [
         (r["symbol"], r["trade_id"], r["price"], r["quantity"], r["timestamp"], r["is_buyer_maker"]) for r in recorded
     ]
+
+
+def test_tls_is_served_with_a_certificate_that_is_gone_afterwards(connect):
+    pytest.importorskip("trustme")
+    with serving("--rate", "500", "--tls") as (process, exchange):
+        trust = Path(process.stdout.readline().strip().removeprefix("SSL_CERT_FILE="))
+        connection = connect(exchange, "/ws/btcusdt@trade", sslopt={"ca_certs": str(trust)})
+
+        assert exchange.ws_url.startswith("wss://127.0.0.1:")
+        assert exchange.rest_url.startswith("https://127.0.0.1:")
+        assert orjson.loads(connection.recv())["e"] == "trade"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+        assert not trust.exists()
+
+
+def test_tls_may_be_served_with_ones_own_certificate(connect, tmp_path):
+    pytest.importorskip("trustme")
+    own = made_up_certificate(tmp_path)
+    with serving("--certificate", str(own.chain), "--key", str(own.key)) as (_, exchange):
+        connection = connect(exchange, "/ws", sslopt={"ca_certs": str(own.trust)})
+
+        assert connection.connected
 
 
 def test_faults_are_on_from_the_start(connect, get):

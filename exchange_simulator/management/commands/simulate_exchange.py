@@ -13,6 +13,8 @@ import sys
 from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter
 from collections.abc import Callable, Coroutine
 from pathlib import Path
+from ssl import SSLContext
+from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 from django.core.management.base import BaseCommand, CommandError
@@ -26,6 +28,7 @@ from exchange_simulator.recording import Recording, RecordingError
 from exchange_simulator.replay import FLAT_OUT, play, wait_for_clients
 from exchange_simulator.server import SYMBOLS, Exchange, clock_us, growing_first_id
 from exchange_simulator.tape import KEEP
+from exchange_simulator.tls import Certificate, TlsError, made_up_certificate, server_context
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +50,7 @@ examples:
   python manage.py simulate_exchange --fault leave_out=0.01 --fault drop_every_s=60          a drill
   curl -X POST localhost:9443/simulator/faults -d '{{"silence": "everything", "for_s": 90}}'   one while it runs
   curl -X POST localhost:9443/simulator/drop -d '{{"abrupt": true}}'
+  curl -X POST localhost:9443/simulator/faults -d '{{"clock_ahead_s": 3600}}'
 
 A recording is JSON lines (symbol, trade_id, price, quantity, is_buyer_maker, timestamp), CSV with a header (symbol,
 trade_id, price, qty, trade_time_ms, is_buyer_maker), the exchange's own @trade frames, one per line, or a file of its
@@ -78,6 +82,13 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
         parser.add_argument("--port", type=int, default=9443, help="0 takes a free one (default: %(default)s)")
+        parser.add_argument(
+            "--tls",
+            action="store_true",
+            help="serve wss and https only, with a certificate made for this run; the file to trust is printed",
+        )
+        parser.add_argument("--certificate", type=Path, metavar="FILE", help="serve wss and https with this one (PEM)")
+        parser.add_argument("--key", type=Path, metavar="FILE", help="of the certificate (PEM)")
         parser.add_argument(
             "--no-limits", action="store_true", help="no limit on requests, connection attempts and client messages"
         )
@@ -142,22 +153,36 @@ class Command(BaseCommand):
             raise CommandError("Cannot replay: no trade is recorded there.")
         options["market_rate"] = 0 if recording else options["rate"] or DEFAULT_RATE
         _check_memory(options["history"], options["market_rate"], options["keep"])
-        asyncio.run(self._serve(options, recording))
+        with TemporaryDirectory(prefix="simulated-exchange-") as folder:
+            try:
+                certificate = _certificate(options, Path(folder))
+                tls = server_context(certificate) if certificate else None
+            except TlsError as error:
+                raise CommandError(f"Cannot serve TLS: {error}") from error
+            asyncio.run(self._serve(options, recording, certificate, tls))
 
-    async def _serve(self, options: dict[str, Any], recording: Recording) -> None:
+    async def _serve(
+        self,
+        options: dict[str, Any],
+        recording: Recording,
+        certificate: Certificate | None,
+        tls: SSLContext | None,
+    ) -> None:
         stop = _stop_event()
         seed = options["seed"] if options["seed"] is not None else random.randrange(10**6)  # noqa: S311 - not a secret
         exchange = _exchange(options, recording, seed)
         exchange.faults.change(dict(options["fault"]))
-        port = await _unless_stopped(stop, _start(exchange, options["host"], options["port"]))
+        port = await _unless_stopped(stop, _start(exchange, options["host"], options["port"], tls))
         if port is None:
             return
         about = (
             f"{len(recording):,} recorded trades" if recording else f"{exchange.market.rate:g} trades/s, seed {seed}"
         )
-        address = f"{options['host']}:{port}"
+        address, secure = f"{options['host']}:{port}", "s" if certificate else ""
         self.stdout.write(f"Simulated exchange: {' '.join(exchange.tape.symbols)}; {about}. To use it, set")
-        self.stdout.write(f"BINANCE_WS_URL=ws://{address} BINANCE_REST_URL=http://{address}")
+        self.stdout.write(f"BINANCE_WS_URL=ws{secure}://{address} BINANCE_REST_URL=http{secure}://{address}")
+        if certificate:
+            self.stdout.write(f"SSL_CERT_FILE={certificate.trust}")
         self.stdout.flush()
         with _status_line(exchange, len(recording) or None) as bar, logging_redirect_tqdm():
             status = asyncio.create_task(_report(exchange, bar))
@@ -181,6 +206,15 @@ def _exchange(options: dict[str, Any], recording: Recording, seed: int) -> Excha
     )
 
 
+def _certificate(options: dict[str, Any], folder: Path) -> Certificate | None:
+    chain, key = options["certificate"], options["key"]
+    if (chain is None) is not (key is None):
+        raise CommandError("--certificate and --key are given together.")
+    if chain and key:
+        return Certificate(chain, key, trust=chain)
+    return made_up_certificate(folder, options["host"]) if options["tls"] else None
+
+
 def _check_memory(history_minutes: float, rate: float, keep: int | None) -> None:
     trades = int(history_minutes * 60 * rate)
     if keep is None and trades > MOST_HISTORY:
@@ -190,9 +224,9 @@ def _check_memory(history_minutes: float, rate: float, keep: int | None) -> None
         )
 
 
-async def _start(exchange: Exchange, host: str, port: int) -> int:
+async def _start(exchange: Exchange, host: str, port: int, tls: SSLContext | None) -> int:
     try:
-        return await exchange.start(host, port)
+        return await exchange.start(host, port, tls)
     except OSError as error:
         reason = "the port is in use" if error.errno == errno.EADDRINUSE else error.strerror or str(error)
         raise CommandError(f"Cannot listen on {host}:{port}: {reason}. Choose another with --port.") from error
