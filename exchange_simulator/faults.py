@@ -109,7 +109,7 @@ class Faults:
         metadata=_as(MILLISECONDS, "trades bear times up to so much too early, that run backwards against ids"),
     )
     delist: tuple[str, ...] = field(
-        default=(), metadata=_as(SYMBOLS, "no longer known: REST answers -1121, their streams are silent")
+        default=(), metadata=_as(SYMBOLS, "these are no longer known: REST answers -1121, their streams are silent")
     )
     drop: float = field(default=0.0, metadata=_as(PROBABILITY, "after a trade all connections are dropped"))
     drop_every_s: float = field(default=0.0, metadata=_as(SECONDS, "all connections are dropped every so often"))

@@ -215,7 +215,7 @@ class Exchange:
             return
         lag_us = least_us = self.market.lag_us(self._machine_us())
         if lag_us > LONG_HISTORY_US:
-            logger.info("making a history of %d minutes", lag_us // 60_000_000)
+            logger.info("making a history of %.0f minutes", lag_us / 60_000_000)
         turns_in_vain = 0
         while lag_us > 0 and turns_in_vain < MOST_TURNS_IN_VAIN:
             self.publish(self._times.by_its_clock(self.market.until(self._machine_us(), HISTORY_BATCH)))

@@ -79,7 +79,7 @@ def test_a_port_in_use_is_one_clear_sentence():
 
 
 def test_it_can_be_stopped_while_it_still_makes_its_history():
-    process = run("--port", "0", "--history", "6000")
+    process = run("--port", "0", "--history", "3000")
     try:
         assert "history" in process.stderr.readline()
 
