@@ -49,6 +49,8 @@ class Command(BaseCommand):
         add_arguments(parser)
 
     def handle(self, *_: Any, **options: Any) -> None:
+        if options["replay"]:
+            logger.info("checking every line of the recording")
         try:
             recording = Recording(options["replay"] or [], options["replay_symbol"])
         except (OSError, RecordingError) as error:
