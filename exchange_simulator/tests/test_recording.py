@@ -1,14 +1,14 @@
 import tracemalloc
 import zipfile
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
 from exchange_simulator import Trade
 from exchange_simulator.recording import Recording, RecordingError, read_recording
+from tracker.tests.lacking import RECORDINGS
 
-DATA = Path("../shared/data")
+DATA = RECORDINGS
 LIVE = DATA / "recorded_trades_btc_eth_bnb_2026-05-29.jsonl"
 REST = DATA / "recorded_trades_btcusdt_2021-01-08.csv"
 

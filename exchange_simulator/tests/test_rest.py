@@ -1,15 +1,15 @@
 from datetime import UTC, datetime
 from decimal import Decimal
-from pathlib import Path
 
 import orjson
 import pytest
 
 from exchange_simulator import Rules, Trade, running_exchange
 from exchange_simulator.server import clock_us
+from tracker.tests.lacking import RECORDINGS
 
 NOON_US = 1_735_732_800_000_000  # 2025-01-01 12:00 UTC
-SAMPLES = Path("../shared/data/response_samples")
+SAMPLES = RECORDINGS / "response_samples"
 
 
 @pytest.fixture(scope="module")

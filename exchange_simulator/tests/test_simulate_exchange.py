@@ -18,9 +18,10 @@ from django.core.management import CommandError, call_command
 
 from exchange_simulator.server import growing_first_id
 from exchange_simulator.tls import made_up_certificate
+from tracker.tests.lacking import RECORDINGS
 
 ROOT = Path(__file__).resolve().parents[2]
-LIVE = ROOT / "../shared/data/recorded_trades_btc_eth_bnb_2026-05-29.jsonl"
+LIVE = RECORDINGS / "recorded_trades_btc_eth_bnb_2026-05-29.jsonl"
 NO_DATABASE = "postgres://nobody@127.0.0.1:1/none"  # nothing listens there: the command must not ask for it
 
 
