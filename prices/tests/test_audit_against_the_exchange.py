@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import orjson
 import pytest
 from django.core.management import CommandError, call_command
+from django.db.models import Min
 from django.utils import timezone
 
 from exchange_simulator import Trade, running_exchange
@@ -16,9 +17,10 @@ from prices import tape
 from prices.audit.auditor import audit_symbol
 from prices.audit.spans import Bounds
 from prices.binance.rest import ExchangeRefused, Kline, RestClient
+from prices.domain.intervals import floor_minute
 from prices.domain.times import MINUTE
-from prices.models import Candle, Gap, Price
-from prices.tests.factories import microseconds
+from prices.models import Candle, Coverage, Gap, Price
+from prices.tests.factories import microseconds, want
 from prices.tests.oracle import traded
 from prices.tests.test_audit import audit, audit_one, delete, rebuild_candles, sql
 
@@ -45,6 +47,7 @@ def stored(exchange, symbols):
     """The exchange's trades, all of them stored."""
     trades = [trade for trade in traded(exchange) if trade.timestamp_us < microseconds(LAST_MINUTE + MINUTE)]
     tape.store(trades)
+    want("BTCUSDT", trades[0].trade_id)
     return trades
 
 
@@ -55,6 +58,10 @@ def trades_of(minute):
 def delete_minute(minute):
     trades_of(minute).delete()
     Candle.objects.filter(minute=minute).delete()
+
+
+def want_from_the_first_that_is_left():
+    Coverage.objects.update(first_trade_id=Price.objects.aggregate(Min("trade_id"))["trade_id__min"])
 
 
 def test_a_tape_like_the_exchanges_is_proven_but_for_its_partial_first_and_last_minute(stored):
@@ -78,10 +85,30 @@ def test_a_tape_like_the_exchanges_is_proven_but_for_its_partial_first_and_last_
 def test_a_tape_that_began_and_ended_inside_a_minute_is_no_fault(stored):
     delete(stored[0].trade_id, stored[3].trade_id)
     delete(stored[-3].trade_id, stored[-1].trade_id)
+    want_from_the_first_that_is_left()
     rebuild_candles()
 
     assert audit("--against-exchange")[0] == 0
     assert audit("--against-exchange", *BOUNDS)[0] == 1
+
+
+@pytest.mark.parametrize("minute", [0, 1, 17, 59])
+def test_a_tape_that_began_at_any_minute_of_an_hour_is_no_fault(settings, symbols, minute):
+    began = FIRST_MINUTE + minute * MINUTE + timedelta(seconds=20)
+    with running_exchange(["BTCUSDT"]) as exchange:
+        settings.BINANCE_REST_URL = exchange.rest_url
+        for before in range(-70, 150):
+            exchange.trade(4, start_us=microseconds(FIRST_MINUTE + before * MINUTE), spacing_us=15_000_000)
+        stored = [trade for trade in traded(exchange) if trade.timestamp_us >= microseconds(began)]
+        tape.store(stored)
+        want("BTCUSDT", stored[0].trade_id)
+
+        code, report = audit_one("--against-exchange")
+
+    assert code == 0
+    assert report["exchange"]["compared"] > 50
+    began_at = datetime.fromisoformat(report["first_time"])
+    assert datetime.fromisoformat(report["exchange"]["start"]) == floor_minute(began_at) + MINUTE
 
 
 def test_with_start_and_end_their_minutes_are_compared_too(stored, exchange):
@@ -142,6 +169,7 @@ def test_minutes_missing_at_the_very_start_and_end_of_the_range_are_caught(store
     missing = [FIRST_MINUTE, FIRST_MINUTE + MINUTE, LAST_MINUTE]
     for minute in missing:
         delete_minute(minute)
+    want_from_the_first_that_is_left()
     assert audit(*BOUNDS)[0] == 0
 
     code, report = audit_one("--against-exchange", *BOUNDS)
@@ -217,7 +245,7 @@ def test_what_the_exchange_lacks_itself_makes_no_difference_of_its_own(stored):
             last_missing_id=first + count - 1,
             closed_at=timezone.now(),
             outcome=Gap.Outcome.UNAVAILABLE,
-            unavailable_trades=count,
+            missing_trades=count,
         )
 
     code, report = audit_one("--against-exchange")
