@@ -86,9 +86,9 @@ def _facts(audit: SymbolAudit) -> Iterator[str]:
     yield _fact("trades", tape.trades, f"ids {tape.first_trade_id} to {tape.last_trade_id}" if tape.trades else "")
     if tape.first_time and tape.last_time:
         yield f"{'':33}{format_zulu(tape.first_time)} to {format_zulu(tape.last_time)}"
-    yield _fact("proven before", tape.proven_trades, f"in {tape.proven_hours:,} hours that have not changed since")
+    yield _fact("proven before", tape.proven_trades, f"hours: {tape.proven_hours:,}, not changed since")
     yield _fact("read now", tape.trades - tape.proven_trades, "" if tape.is_noted else _NOT_NOTED)
-    yield _fact("wanted ids", count(audit.wanted.runs), f"in {len(audit.wanted.runs):,} runs{_outside(audit)}")
+    yield _fact("wanted ids", count(audit.wanted.runs), f"runs: {len(audit.wanted.runs):,}{_outside(audit)}")
     missing = {kind: count(ids) for kind, ids in audit.missing._asdict().items()}
     yield _fact("missing ids", sum(missing.values()), _told(_KINDS, missing))
     yield _fact("stored twice", audit.repeated)
@@ -102,7 +102,7 @@ def _facts(audit: SymbolAudit) -> Iterator[str]:
 
 def _outside(audit: SymbolAudit) -> str:
     outside = audit.wanted.stored_outside
-    return f"; {outside:,} stored trades lie outside of them" if outside else ""
+    return f"; stored trades outside of them, which nobody wants: {outside:,}" if outside else ""
 
 
 def _told(names: Mapping[str, str], numbers: Mapping[str, int]) -> str:
