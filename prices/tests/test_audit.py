@@ -24,7 +24,7 @@ from hypothesis.extra.django import TestCase
 from prices import tape
 from prices.audit.auditor import audit_symbol
 from prices.audit.ids import Run, find_holes, find_repeats
-from prices.audit.spans import Bounds, Span
+from prices.audit.spans import Bounds, Span, without
 from prices.domain.ids import Ids, difference, intersection, join
 from prices.models import Audit, Candle, Gap, HourCandle, Price
 from prices.tests.factories import microseconds, trade, want
@@ -800,6 +800,24 @@ def test_a_hole_knows_the_trades_next_to_it(stored, wanted):
         earlier, later = [i for i in stored if i < hole.ids.first], [i for i in stored if i > hole.ids.last]
         assert (hole.earlier and hole.earlier.since) == (NOON + max(earlier) * MINUTE if earlier else None)
         assert (hole.later and hole.later.since) == (NOON + min(later) * MINUTE if later else None)
+
+
+hours = st.lists(st.tuples(st.integers(0, 12), st.integers(1, 4)), max_size=6)
+
+
+@settings(deadline=None)
+@given(st.integers(0, 12), st.integers(1, 12), hours)
+def test_time_without_stretches_of_it_is_what_is_left(first, length, others):
+    def span(first, length):
+        return Span(NOON + first * HOUR, NOON + (first + length) * HOUR)
+
+    def as_hours(spans):
+        return [(since - NOON) // HOUR + i for since, until in spans for i in range((until - since) // HOUR)]
+
+    left = without(span(first, length), [span(*other) for other in others])
+
+    assert as_hours(left) == sorted(set(as_hours([span(first, length)])) - set(as_hours(span(*o) for o in others)))
+    assert all(earlier.until < later.since for earlier, later in pairwise(left))
 
 
 @settings(deadline=None)

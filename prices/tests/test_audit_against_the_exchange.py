@@ -291,6 +291,66 @@ def test_long_quiet_stretches_are_compared_page_by_page(exchange, symbols):
     assert exchange.rest_requests["klines"] - before <= 5
 
 
+def test_the_time_between_two_wanted_runs_is_not_compared(settings, symbols):
+    far = 30 * 24 * 60 * MINUTE
+    with running_exchange(["BTCUSDT"]) as exchange:
+        settings.BINANCE_REST_URL = exchange.rest_url
+        for begins in (START, START + far / 2, START + far):
+            for minute in range(10):
+                exchange.trade(20, start_us=microseconds(begins + minute * MINUTE), spacing_us=2_000_000)
+        trades = traded(exchange)
+        early = [trade for trade in trades if trade.timestamp_us < microseconds(START + 5 * MINUTE)]
+        late = [trade for trade in trades if trade.timestamp_us > microseconds(START + far + 5 * MINUTE)]
+        tape.store([*early, *late])
+        want("BTCUSDT", early[0].trade_id, early[-1].trade_id)
+        want("BTCUSDT", late[0].trade_id)
+        before = exchange.rest_requests["klines"]
+
+        code, report = audit_one("--against-exchange")
+        requests = exchange.rest_requests["klines"] - before
+
+    assert code == 0
+    assert report["exchange"]["notes"][2] == (
+        "2024-03-01T16:00Z to 2024-03-31T12:00Z is not compared: no trade of it is wanted"
+    )
+    assert report["exchange"]["lacking_missing_ids"] > 0  # the rest of the hours in which a run ends or begins
+    assert requests <= 3
+
+
+def test_a_minute_that_is_missing_from_a_wanted_run_is_compared_however_long_it_is_silent(stored, exchange):
+    trades = traded(exchange)
+    late = [trade._replace(timestamp_us=trade.timestamp_us + 10**12) for trade in trades[-5:]]
+    tape.store([trade._replace(trade_id=trade.trade_id + 1000) for trade in late])
+
+    code, report = audit_one("--against-exchange")
+
+    assert code == 1
+    assert not [note for note in report["exchange"]["notes"] if "no trade of it is wanted" in note]
+
+
+def test_what_was_traded_before_ids_began_anew_is_not_compared(stored):
+    turn = FIRST_MINUTE + 4 * MINUTE
+    old = trades_of(FIRST_MINUTE + MINUTE).first()
+    Price.objects.filter(pk=old.pk, timestamp=old.timestamp).update(price=99999)
+    rebuild_candles()
+    before, after = (
+        [trade.trade_id for trade in stored if (trade.timestamp_us < microseconds(turn)) == is_before]
+        for is_before in (True, False)
+    )
+    Coverage.objects.all().delete()
+    want("BTCUSDT", before[0], before[-1], ends_at=turn)
+    want("BTCUSDT", after[0], begins_at=turn)
+
+    code, report = audit_one("--against-exchange")
+
+    assert code == 0
+    assert report["exchange"]["compared"] == 5
+    assert (
+        "nothing before 2024-03-01T12:04Z is compared: the exchange has begun its ids anew"
+        in (report["exchange"]["notes"])
+    )
+
+
 class Clock:
     """Time that passes by sleeping only."""
 

@@ -39,8 +39,8 @@ SHOWN_FINDINGS = 10
 
 EPILOG = """\
 what is proven, symbol by symbol:
-  every trade id that is wanted (the table coverage, in the admin) is stored;
-  no id is stored twice;
+  every trade id that is wanted (the table coverage) is stored;
+  no id is stored twice (where the exchange has begun its ids anew: twice since then);
   every candle is what its minute's or hour's trades amount to, recomputed one by one;
   with --against-exchange: every whole minute has the number of trades, open, high, low, close, volume and quote volume
   (price times quantity, summed up) that the exchange's own 1-minute klines tell.
@@ -51,10 +51,10 @@ what is proven, symbol by symbol:
   of the tape, in which it began and ends, are left out. So is the time between two runs of wanted ids.
 
 what is read:
-  An hour that was proven is marked in its candle, and not read again until something is stored in it: an audit costs as
-  much as is new. Of such hours their ids are still held against all others. --full reads everything: only that finds
-  rows of a proven hour that somebody has changed or deleted by hand in SQL, or on a broken disk. --against-exchange
-  reads everything within --start and --end too, since quote volumes are in no candle.
+  An hour that is over, in which no id is missing and all is right, is marked as proven in its candle, and not read
+  again until something is stored in it: an audit costs as much as is new. The ids of such hours are still held against
+  all others. What somebody changed or deleted by hand in SQL, or a broken disk lost, shows only where it is read again:
+  --full reads everything. So does --against-exchange, within --start and --end, since no candle has quote volumes.
 
 missing ids:
   unexplained     nothing accounts for them: a fault
@@ -91,7 +91,12 @@ class Command(BaseCommand):
         return super().create_parser(prog_name, subcommand, **kwargs)
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--symbol", nargs="+", metavar="SYMBOL", help="these only (default: all that have trades)")
+        parser.add_argument(
+            "--symbol",
+            nargs="+",
+            metavar="SYMBOL",
+            help="these only (default: all that have trades, or should)",
+        )
         parser.add_argument("--start", metavar="TIME", help="from this time on (default: the tape's first trade)")
         parser.add_argument("--end", metavar="TIME", help="before this time (default: the tape's newest trade)")
         parser.add_argument(
