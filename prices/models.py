@@ -29,6 +29,9 @@ class Symbol(models.Model):
         validators=[RegexValidator(rf"\A{SYMBOL_PATTERN}\Z", WHAT_A_SYMBOL_IS)],
     )
     tracked = models.BooleanField(default=True, db_default=True, help_text="Follow this symbol's trades.")
+    trouble = models.TextField(
+        default="", db_default="", blank=True, editable=False, help_text="What the exchange said."
+    )
 
     class Meta:
         db_table = "symbols"
@@ -49,7 +52,8 @@ class Price(models.Model):
     trade_id = models.BigIntegerField(primary_key=True, help_text="Consecutive per symbol.")
     symbol = models.TextField(db_collation="C")
     price = models.DecimalField(max_digits=18, decimal_places=8)
-    # Some tokens trade in quantities over 10^10: https://github.com/binance/binance-spot-api-docs/blob/master/filters.md
+    # Some tokens trade in quantities over 10^10:
+    # https://github.com/binance/binance-spot-api-docs/blob/master/filters.md
     quantity = models.DecimalField(max_digits=28, decimal_places=8)
     buyer_is_maker = models.BooleanField(help_text="True: the taker sold.")
 
@@ -149,7 +153,9 @@ class Coverage(models.Model):
     opened_at = models.DateTimeField(db_default=Now())
     closed_at = models.DateTimeField(null=True, blank=True)
     remark = models.TextField(default="", db_default="", blank=True, help_text="Why it ended, in words.")
-    looked_at = models.DateTimeField(null=True, blank=True, help_text="When it was last looked at as a whole.")
+    looked_at = models.DateTimeField(
+        null=True, blank=True, help_text="By a look that went on from here; empty: by none yet."
+    )
     checked_through_id = models.BigIntegerField(
         null=True, blank=True, help_text="Up to here each id is stored, or stands in a gap on record."
     )
@@ -252,6 +258,7 @@ class Lease(models.Model):
     holder = models.TextField()
     taken_at = models.DateTimeField()
     renewed_at = models.DateTimeField()
+    looked_at = models.DateTimeField(null=True, blank=True, help_text="When all that is wanted was last looked at.")
     trouble = models.TextField(default="", db_default="", blank=True, help_text="Why nothing can be fetched now.")
     trouble_since = models.DateTimeField(null=True, blank=True)
 

@@ -163,7 +163,7 @@ class Hub:
         state = replace(self._state, time_ms=time_ms, prices=reading.read_prices(), charts=reading.read_charts(charts))
         if with_status:
             now = datetime.now(UTC)
-            state = replace(state, movements=reading.read_movements(now), status=_encode(read_status(now)))
+            state = replace(state, movements=reading.read_movements(now), status=_encode(read_status()))
         self._publish(state)
         self._answered_at = self._clock()
 

@@ -32,7 +32,7 @@ class Migration(migrations.Migration):
                 ('opened_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
                 ('closed_at', models.DateTimeField(blank=True, null=True)),
                 ('remark', models.TextField(blank=True, db_default='', default='', help_text='Why it ended, in words.')),
-                ('looked_at', models.DateTimeField(blank=True, help_text='When it was last looked at as a whole.', null=True)),
+                ('looked_at', models.DateTimeField(blank=True, help_text='By a look that went on from here; empty: by none yet.', null=True)),
                 ('checked_through_id', models.BigIntegerField(blank=True, help_text='Up to here each id is stored, or stands in a gap on record.', null=True)),
                 ('checked_minute', models.DateTimeField(blank=True, help_text='The next look begins with this minute.', null=True)),
             ],
@@ -42,6 +42,11 @@ class Migration(migrations.Migration):
                 'ordering': ['symbol', 'first_trade_id'],
             },
         ),
+        migrations.AddField(
+            model_name='symbol',
+            name='trouble',
+            field=models.TextField(blank=True, db_default='', default='', editable=False, help_text='What the exchange said.'),
+        ),
         migrations.CreateModel(
             name='Lease',
             fields=[
@@ -49,6 +54,7 @@ class Migration(migrations.Migration):
                 ('holder', models.TextField()),
                 ('taken_at', models.DateTimeField()),
                 ('renewed_at', models.DateTimeField()),
+                ('looked_at', models.DateTimeField(blank=True, help_text='When all that is wanted was last looked at.', null=True)),
                 ('trouble', models.TextField(blank=True, db_default='', default='', help_text='Why nothing can be fetched now.')),
                 ('trouble_since', models.DateTimeField(blank=True, null=True)),
             ],

@@ -94,7 +94,7 @@ def _fill(query: QueryDict, now: datetime) -> dict[str, Any]:
         "newest": newest,
         "stale_after_s": STALE_AFTER_S,
         "prices": [_price_row(name, latest.get(name)) for name in symbols],
-        "trust": _readable_status(read_status(now)),
+        "trust": _readable_status(read_status()),
         "chart_symbol": symbol,
         "intervals": list(INTERVALS),
         "open": query.get("ask") if query.get("ask") in QUESTIONS else QUESTIONS[0],
