@@ -16,6 +16,7 @@ from prices.audit.contents import contents
 from prices.audit.spans import Bounds, Span
 from prices.models import Candle, HourCandle, Price
 from prices.tests.factories import trade, want
+from prices.tests.processes import somebody_waits_for_a_lock
 from prices.tests.test_audit import (
     FIRST_ID,
     HOUR,
@@ -269,12 +270,6 @@ def note_elsewhere(found):
         proofs.note("BTCUSDT", found)
     finally:
         connections.close_all()
-
-
-def somebody_waits_for_a_lock():
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_stat_clear_snapshot(), EXISTS (SELECT FROM pg_locks WHERE NOT granted)")
-        return cursor.fetchone()[1]
 
 
 @pytest.mark.django_db(transaction=True)

@@ -10,10 +10,12 @@ from django.core.management import CommandError, call_command
 from django.db import OperationalError, connection, connections, transaction
 
 from prices import rebuild, tape
+from prices.domain.ids import Ids
+from prices.gaps.finder import GapFinder
 from prices.models import Candle, Coverage, HourCandle, Price
 from prices.tests.factories import trade
 from prices.tests.oracle import assert_the_tape_equals, stored_trades
-from prices.tests.processes import Process, database_url
+from prices.tests.processes import Process, database_url, somebody_waits_for_a_lock
 from prices.tests.test_audit import COLUMNS, HOUR, MINUTE, NOON, SECOND, a_tape, audit, audit_one, sql
 from prices.tests.waiting import wait_until
 
@@ -124,6 +126,21 @@ def test_what_changed_is_proven_and_looked_at_anew(six_hours, capsys):
     assert HourCandle.objects.exclude(proven_at=None).count() == 6
 
 
+def test_trades_that_wrong_candles_hid_are_found_missing(six_hours, capsys):
+    def find():
+        return finder.find(list(Coverage.objects.all()), NOON)
+
+    finder = GapFinder()
+    assert find() == find() == []
+    sql("DELETE FROM prices WHERE trade_id BETWEEN 1100 AND 1500")
+    assert find() == find() == []
+
+    run(capsys)
+
+    found = [find(), find()]
+    assert [[gap.ids for gap in gaps] for gaps in found] == [[], [Ids(1100, 1500)]]
+
+
 def test_where_all_is_right_nothing_is_looked_at_anew(six_hours, capsys):
     audit()
     Coverage.objects.update(looked_at=NOON, checked_minute=NOON + 5 * HOUR, checked_through_id=2000)
@@ -173,13 +190,6 @@ def test_an_audit_names_the_command_that_mends_what_it_found(six_hours, capsys):
     assert report["mend_candles"] is None
 
 
-def store(trades):
-    """As each writer does: it takes the symbols' lock before it stores."""
-    with transaction.atomic(), connection.cursor() as cursor:
-        tape.lock_symbols(cursor, {trade.symbol for trade in trades})
-        tape.store(trades)
-
-
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("damage", ["all candles gone", "inner trades deleted", "wrong volume", "missing hour"])
 def test_no_batch_is_lost_that_is_stored_meanwhile(symbols, capsys, damage):
@@ -192,7 +202,7 @@ def test_no_batch_is_lost_that_is_stored_meanwhile(symbols, capsys, damage):
             for batch in range(200):
                 if done.is_set():
                     break
-                store([trade(3000 + batch * 6 + i, at=NOON + i * HOUR + batch * SECOND) for i in range(6)])
+                tape.store([trade(3000 + batch * 6 + i, at=NOON + i * HOUR + batch * SECOND) for i in range(6)])
         except Exception as error:
             errors.append(error)
         finally:
@@ -220,7 +230,7 @@ def test_it_waits_for_a_writer_and_counts_what_that_has_stored(symbols, capsys):
     rebuilding = threading.Thread(target=rebuild_elsewhere)
 
     with transaction.atomic():
-        store([trade(5000, at=NOON + 30 * MINUTE)])
+        tape.store([trade(5000, at=NOON + 30 * MINUTE)])
         rebuilding.start()
         wait_until(somebody_waits_for_a_lock)
     rebuilding.join()
@@ -233,12 +243,6 @@ def rebuild_elsewhere():
         rebuild.rebuild_hour("BTCUSDT", NOON)
     finally:
         connections.close_all()
-
-
-def somebody_waits_for_a_lock():
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)")
-        return cursor.fetchone()[0]
 
 
 def stopping_at(hour, error):
