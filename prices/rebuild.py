@@ -13,6 +13,7 @@ from django.db import connection, transaction
 
 from prices.domain.intervals import floor_hour
 from prices.domain.times import HOUR
+from prices.roll_up import MINUTES_INTO_HOURS, TRADES_INTO_MINUTES
 from prices.tape import lock_symbols
 
 
@@ -29,37 +30,20 @@ def together(one: Rebuilt, other: Rebuilt) -> Rebuilt:
     return Rebuilt(*map(add, one, other))
 
 
-# As the writer adds trades up (`tape.py`), but from all that is stored.
 _COLUMNS = ("first_trade_id", "last_trade_id", "trade_count", "open", "high", "low", "close", "volume")
 
-_MINUTES_OF_TRADES = """
-    SELECT date_bin('1 minute', timestamp, timestamptz 'epoch') AS minute,
-           min(trade_id) AS first_trade_id,
-           max(trade_id) AS last_trade_id,
-           count(*) AS trade_count,
-           (array_agg(price ORDER BY trade_id))[1] AS open,
-           max(price) AS high,
-           min(price) AS low,
-           (array_agg(price ORDER BY trade_id DESC))[1] AS close,
-           sum(quantity) AS volume
+_MINUTES_OF_TRADES = f"""
+    SELECT {TRADES_INTO_MINUTES}
     FROM prices
     WHERE symbol = %(symbol)s AND timestamp >= %(since)s AND timestamp < %(until)s
-    GROUP BY 1
-"""
-_HOURS_OF_CANDLES = """
-    SELECT date_bin('1 hour', minute, timestamptz 'epoch') AS hour,
-           min(first_trade_id) AS first_trade_id,
-           max(last_trade_id) AS last_trade_id,
-           sum(trade_count) AS trade_count,
-           (array_agg(open ORDER BY first_trade_id))[1] AS open,
-           max(high) AS high,
-           min(low) AS low,
-           (array_agg(close ORDER BY last_trade_id DESC))[1] AS close,
-           sum(volume) AS volume
+    GROUP BY 1, 2
+"""  # noqa: S608  of constants
+_HOURS_OF_CANDLES = f"""
+    SELECT {MINUTES_INTO_HOURS}
     FROM candles
     WHERE symbol = %(symbol)s AND minute >= %(since)s AND minute < %(until)s
-    GROUP BY 1
-"""
+    GROUP BY 1, 2
+"""  # noqa: S608  of constants
 
 _MEND = """
 WITH sound AS MATERIALIZED ({sound}), differing AS (
@@ -73,7 +57,7 @@ WITH sound AS MATERIALIZED ({sound}), differing AS (
     RETURNING 1
 ), written AS (
     INSERT INTO {table} (symbol, {time}, {columns})
-    SELECT %(symbol)s, {time}, {columns} FROM differing
+    SELECT symbol, {time}, {columns} FROM differing
     ON CONFLICT (symbol, {time}) DO UPDATE SET ({columns}) = ROW ({excluded_columns})
     RETURNING 1
 ), wrong AS (
