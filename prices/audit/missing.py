@@ -160,7 +160,7 @@ def _is_of(gap: Gap, era: Era) -> bool:
     if gap.outcome == Gap.Outcome.BEGUN_ANEW and era.span.until == END:
         return False
     is_later = gap.since is not None and gap.since >= era.span.until
-    is_earlier = gap.until is not None and gap.until < era.span.since - MINUTE
+    is_earlier = gap.until is not None and gap.until + MINUTE <= era.span.since
     return not is_later and not is_earlier
 
 

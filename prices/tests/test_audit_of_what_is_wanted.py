@@ -229,6 +229,34 @@ def test_a_gap_of_ids_that_ended_explains_nothing_of_the_new_ones(begun_anew):
     assert missing(audit_one()[1]) == {"unexplained": [[1020, 1020]]}
 
 
+@pytest.mark.parametrize(
+    ("times", "explained"),
+    [
+        ({"since": TURN + timedelta(minutes=16), "until": TURN + timedelta(minutes=17)}, True),
+        ({"since": TURN.replace(second=0)}, True),
+        ({"until": TURN.replace(second=0)}, True),
+        ({"since": NOON, "until": NOON}, False),
+        ({"until": TURN.replace(second=0) - timedelta(minutes=1)}, False),
+    ],
+)
+def test_a_gap_explains_ids_of_its_own_time(begun_anew, times, explained):
+    delete_at(TURN + 1019 * SECOND)
+    rebuild_candles()
+    a_gap(1020, 1020, outcome=Gap.Outcome.UNAVAILABLE, missing=1)
+    Gap.objects.update(**times)
+
+    assert (audit()[0] == 0) == explained
+
+
+def test_a_gap_of_the_new_ids_explains_nothing_of_those_that_ended(begun_anew):
+    delete_at(NOON + 20 * SECOND)
+    rebuild_candles()
+    a_gap(1020, 1020, outcome=Gap.Outcome.UNAVAILABLE, missing=1)
+    Gap.objects.update(since=TURN)
+
+    assert missing(audit_one()[1]) == {"unexplained": [[1020, 1020]]}
+
+
 def test_a_run_that_was_opened_just_now_is_given_a_moment(symbols):
     tape.store(trades(10, 20))
     want("BTCUSDT", 10)
