@@ -8,7 +8,7 @@ meantime is stored once. Rules: https://github.com/binance/binance-spot-api-docs
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -81,11 +81,18 @@ class Connections:
         self._next_attempt_at = 0.0
         self._wanted = frozenset(symbols)
         self._spread = frozenset[str]()
+        self._followings = 0
+        self._followed: Mapping[str, int] = {}  # replaced as a whole, for those that read meanwhile
 
     @property
     def symbols(self) -> list[str]:
         """What is followed, by name."""
         return sorted(self._wanted)
+
+    @property
+    def followed(self) -> Mapping[str, int]:
+        """What is followed now, each with a number that is another one when it is followed anew."""
+        return self._followed
 
     def follow(self, symbols: Iterable[str]) -> None:
         """Follow these symbols from now on; may be called from any thread."""
@@ -141,6 +148,8 @@ class Connections:
             slot.symbols &= wanted
         homeless = sorted(wanted.difference(*(slot.symbols for slot in self._slots)))
         self._heard_at |= dict.fromkeys(homeless, self._clock())
+        self._followings += 1
+        self._followed = {symbol: self._followed.get(symbol, self._followings) for symbol in wanted}
         while homeless:
             roomy = [slot for slot in self._slots if len(slot.symbols) < STREAMS_PER_CONNECTION]
             if not roomy:

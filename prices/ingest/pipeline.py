@@ -80,7 +80,8 @@ class Pipeline:
         self._lease = HealerLease(f"{ingester_name()}:{uuid4().hex[:8]}")
         follow = self._connections.follow if follow_tracked else None
         self._reader = self._make_thread("connections", lambda: self._connections.run(self._stop))
-        writer = Writer(self.buffer, self.statistics, self._give_up_writing, self._clock.now_us)
+        followed = lambda: self._connections.followed  # noqa: E731
+        writer = Writer(self.buffer, self.statistics, self._give_up_writing, followed, self._clock.now_us)
         heartbeat = Heartbeat(self.statistics, self._clock, lambda: self._connections.symbols, follow)
         self._writer = self._make_thread("writer", writer.run)
         self._others = [

@@ -27,7 +27,7 @@ def test_the_writer_renews_its_connection_daily_and_goes_on():
     connection.close()
     wait_until(lambda: temporary_tables() == 0)
     clock, buffer, statistics = Clock(), Buffer(flush_interval_s=0.0), Statistics()
-    writer = Writer(buffer, statistics, threading.Event(), lambda: 0, clock)
+    writer = Writer(buffer, statistics, threading.Event(), dict, lambda: 0, clock)
     thread = threading.Thread(target=writer.run)
     thread.start()
     buffer.put(trade(1))

@@ -30,7 +30,15 @@ class Ingester:
         lease = HealerLease(name, self.clock)
         self.watch = GapWatch(lease, self.statistics, lambda: self.symbols)
         self.healer = Healer(Rest(world, self.exchange_now_us), lease, self.statistics, lambda: world.now, self.clock)
-        self.writer = Writer(self.buffer, self.statistics, threading.Event(), self.exchange_now_us, self.clock)
+        self.followings = dict.fromkeys(self.symbols, 0)
+        self.writer = Writer(
+            self.buffer,
+            self.statistics,
+            threading.Event(),
+            lambda: self.followings,
+            self.exchange_now_us,
+            self.clock,
+        )
         self.connection = self._connect()
 
     def _connect(self) -> Connection:
@@ -77,6 +85,14 @@ class Ingester:
         for _ in range(pages):
             if not self.is_frozen and self.healer.step() > 0:
                 return
+
+    def follow(self, symbol: str) -> None:
+        self.symbols.add(symbol)
+        self.followings[symbol] = max(self.followings.values(), default=0) + 1
+
+    def unfollow(self, symbol: str) -> None:
+        self.symbols.discard(symbol)
+        self.followings.pop(symbol, None)
 
     def freeze(self, seconds: float) -> None:
         self.frozen_until = self.world.now + timedelta(seconds=seconds)

@@ -154,7 +154,7 @@ class Schedule:
         symbol = Symbol.objects.get(name=self.rng.choice(SYMBOLS))
         Symbol.objects.filter(name=symbol.name).update(tracked=not symbol.tracked)
         for ingester in self.ingesters:
-            (ingester.symbols.discard if symbol.tracked else ingester.symbols.add)(symbol.name)
+            (ingester.unfollow if symbol.tracked else ingester.follow)(symbol.name)
 
     def delist(self) -> None:
         self.world.delisted ^= {self.rng.choice(SYMBOLS)}
