@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from prices.domain.trade import Trade
+from prices.models import Coverage
 
 NOON = datetime(2026, 5, 29, 12, 0, tzinfo=UTC)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -46,3 +47,9 @@ def event(**changes: Any) -> dict[str, Any]:
 def frame(**changes: Any) -> bytes:
     """A frame of the combined stream around event(**changes)."""
     return json.dumps({"stream": "btcusdt@trade", "data": event(**changes)}).encode()
+
+
+def want(symbol: str, first: int, last: int | None = None, **columns: Any) -> Coverage:
+    """A run of ids that is wanted, for long; without a last id, one that is followed now."""
+    columns = {"origin": Coverage.Origin.FOLLOWED, "opened_at": NOON, **columns}
+    return Coverage.objects.create(symbol=symbol, first_trade_id=first, last_trade_id=last, **columns)
