@@ -26,11 +26,12 @@ from prices.web.parameters import (
     read_optional_time,
     read_symbol,
     read_timestamp,
+    refuse_unknown,
 )
 from prices.web.schema import BadParameterSerializer, UnavailableSerializer
 
 _FAILURES = {
-    400: OpenApiResponse(BadParameterSerializer, description="Which parameter is missing or wrong, and why."),
+    400: OpenApiResponse(BadParameterSerializer, description="Which parameter is missing, wrong or unknown, and why."),
     503: OpenApiResponse(UnavailableSerializer, description="The database is out of reach."),
 }
 
@@ -55,6 +56,7 @@ class LatestView(APIView):
         responses={200: serializers.LatestPriceSerializer(many=True), **_FAILURES},
     )
     def get(self, request: Request) -> Response:
+        refuse_unknown(request.query_params, "symbol")
         symbol = read_optional_symbol(request.query_params)
         return answer(request, lay_out_latest(queries.latest_prices(symbol)), settled=False)
 
@@ -73,6 +75,7 @@ class PriceAtSecondView(APIView):
         responses={200: serializers.PriceAtSecondSerializer, **_FAILURES},
     )
     def get(self, request: Request) -> Response:
+        refuse_unknown(request.query_params, "symbol", "timestamp")
         symbol = read_symbol(request.query_params)
         instant = read_timestamp(request.query_params, EXAMPLE_SECOND)
         found = queries.price_at_second(symbol, instant)
@@ -94,6 +97,7 @@ class MinMaxView(APIView):
         responses={200: serializers.MinMaxSerializer, **_FAILURES},
     )
     def get(self, request: Request) -> Response:
+        refuse_unknown(request.query_params, "symbol", "timestamp")
         symbol = read_symbol(request.query_params)
         minute = read_timestamp(request.query_params, EXAMPLE_MINUTE).replace(second=0, microsecond=0)
         found = queries.high_low(symbol, minute)
@@ -133,6 +137,7 @@ class CandlesView(APIView):
     )
     def get(self, request: Request) -> Response:
         query = request.query_params
+        refuse_unknown(query, "symbol", "interval", "start", "end", "limit")
         symbol, length, limit = read_symbol(query), INTERVALS[read_interval(query)], read_limit(query)
         start = read_optional_time(query, "start", EXAMPLE_MINUTE)
         end = read_optional_time(query, "end", EXAMPLE_MINUTE)

@@ -14,24 +14,22 @@ from django.conf import settings
 from django.db import Error
 from django.http import QueryDict, StreamingHttpResponse
 from django.http.response import HttpResponseBase
-from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from prices.domain.intervals import INTERVALS
 from prices.live.hub import hub
 from prices.live.reading import Chart, read_missed
 from prices.live.viewer import events
 from prices.queries.deadline import ask_within
 from prices.status.report import database_gone, read_status
 from prices.web.errors import log_unreachable_database
-from prices.web.parameters import DEFAULT_INTERVAL, read_interval, read_optional_symbol, read_symbols
+from prices.web.parameters import read_interval, read_optional_symbol, read_symbols, refuse_unknown
 from prices.web.renderer import ExactJSONRenderer
-from prices.web.schema import BadParameterSerializer, UnavailableSerializer
+from prices.web.schema import BadParameterSerializer
 
 ANSWER_WITHIN_S = 2.0
 # Many viewers may come back at once: they take no turn from /health.
@@ -73,20 +71,9 @@ class StreamView(APIView):
         """JSON for errors, whatever was asked for: a browser's EventSource accepts events alone."""
         return ExactJSONRenderer(), ExactJSONRenderer.media_type
 
-    @extend_schema(
-        operation_id="stream",
-        parameters=[
-            OpenApiParameter("symbols", str, description="Like BTCUSDT,ETHUSDT. Default: all."),
-            OpenApiParameter("candles", str, description="A symbol whose newest candles are wanted too."),
-            OpenApiParameter("interval", str, enum=list(INTERVALS), default=DEFAULT_INTERVAL, description="Of these."),
-        ],
-        responses={
-            (200, "text/event-stream"): OpenApiTypes.STR,
-            400: OpenApiResponse(BadParameterSerializer),
-            503: OpenApiResponse(UnavailableSerializer, description="All places are taken: poll /latest."),
-        },
-    )
+    @extend_schema(exclude=True)  # a generated client would wait for its end; the schema's description tells of it
     def get(self, request: Request) -> HttpResponseBase:
+        refuse_unknown(request.query_params, "symbols", "candles", "interval")
         symbols, chart = read_symbols(request.query_params), _read_chart(request.query_params)
         if not hub.enter(settings.LIVE_VIEWERS, chart):
             response = Response(
@@ -147,8 +134,9 @@ class StatusView(APIView):
 
     name = "Status"
 
-    @extend_schema(operation_id="status", responses={200: StatusSerializer})
-    def get(self, request: Request) -> Response:  # noqa: ARG002
+    @extend_schema(operation_id="status", responses={200: StatusSerializer, 400: BadParameterSerializer})
+    def get(self, request: Request) -> Response:
+        refuse_unknown(request.query_params)
         return Response(_status(), headers={"Cache-Control": "no-store"})
 
 

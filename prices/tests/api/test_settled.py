@@ -208,7 +208,7 @@ def candles_truth(trades, length):
     return {row["start"]: row for row in rows}
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=45, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data(), trades=streams())
 def test_whatever_is_called_settled_or_complete_is_the_final_truth(client, data, trades):
     symbol, ids = trades[0].symbol, [each.trade_id for each in trades]

@@ -130,7 +130,9 @@ def test_a_gap_is_shown_and_healed_and_shown_as_healed(visit, hours):
 
     expect(trust(page, "gaps")).to_have_text("0")
     expect(trust(page, "missing")).to_have_text("0")
-    sees(legend(page), f"{hours:%Y-%m-%d %H:%M} UTC", "Close 60002.0 Volume 1.5 Trades 3")
+    sees(legend(page), f"{hours:%Y-%m-%d %H:%M} UTC", "Close 60002.0 Volume 1.5 Trades 3", "Not complete")  # not over
+    press_on_the_chart(page, "ArrowLeft")
+    sees(legend(page), f"{hours - MINUTE:%Y-%m-%d %H:%M} UTC")
     expect(legend(page).locator("[data-slot=incomplete]")).to_be_hidden()
 
 
