@@ -14,6 +14,7 @@ from prices import queries
 from prices.domain.times import format_second
 from prices.queries.tape import AuditResult, IngesterState
 from prices.status.health import FAILING, HEALING, Examiner, seconds_since
+from prices.status.words import describe
 
 # A running ingester beats each second: this many seconds without a beat, and people are told.
 HEARTBEAT_WITHIN_S = 4.0
@@ -40,7 +41,7 @@ def read_status(now: datetime) -> dict[str, Any]:
     symbols, audit, gap = health["symbols"], queries.last_audit(), queries.newest_gap()
     level, sentence = _judge(health, alive, audit)
     lags_us = [one.lag_us for one in alive if one.lag_us is not None]
-    return {
+    status = {
         "time": format_second(now),
         "level": level,
         "word": WORDS[level],
@@ -71,6 +72,8 @@ def read_status(now: datetime) -> dict[str, Any]:
             "trades": audit.trades,
         },
     }
+    status["words"] = describe(status)
+    return status
 
 
 def _judge(health: dict[str, Any], alive: Sequence[IngesterState], audit: AuditResult | None) -> tuple[str, str]:
