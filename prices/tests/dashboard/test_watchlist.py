@@ -10,7 +10,7 @@ from playwright.sync_api import expect
 from prices import tape
 from prices.models import Symbol
 from prices.tests.dashboard.looking import legend, sees, state
-from prices.tests.dashboard.test_everybody import violations
+from prices.tests.dashboard.test_everybody import NOTE_SHIFTS, violations
 from prices.tests.factories import trade
 from prices.tests.waiting import wait_until
 
@@ -308,3 +308,14 @@ def test_no_width_needs_sideways_scrolling(watch, db):
         assert page.evaluate("[innerWidth, document.documentElement.scrollWidth]") == [width, width]
         overflow = page.locator(".watch-box").evaluate("box => box.scrollWidth - box.clientWidth")
         assert overflow <= 0
+
+
+@pytest.mark.parametrize("width", [360, 1440])
+def test_nothing_jumps_while_it_loads(visit, db, width):
+    track(40)
+    page = visit(prepare=lambda page: page.add_init_script(NOTE_SHIFTS), viewport={"width": width, "height": 900})
+    expect(state(page, "live")).to_be_visible()
+    sees(legend(page), "Close 40.25")
+    expect(line(page, name(0)).locator("[data-window=day]")).not_to_be_empty()
+
+    assert page.evaluate("shifted") < 0.01  # of the window
