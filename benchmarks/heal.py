@@ -67,8 +67,8 @@ def heal(rest_url: str, missing: int) -> float:
 def make_a_hole(client, missing: int) -> None:  # type: ignore[no-untyped-def]  # a RestClient
     from prices import tape  # noqa: PLC0415
 
-    first = client.historical_trades(SYMBOL, 0, limit=1)
-    last = client.historical_trades(SYMBOL, first[0].trade_id + missing + 1, limit=1)
+    first = client.historical_trades(SYMBOL, 0, limit=1).trades
+    last = client.historical_trades(SYMBOL, first[0].trade_id + missing + 1, limit=1).trades
     tape.store([*first, *last])
 
 

@@ -4,7 +4,6 @@ The ingester serves its own numbers itself (prices/ingest/metrics.py). https://p
 """
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 
 from django.db import Error
 from django.http import HttpRequest, HttpResponse
@@ -15,11 +14,13 @@ from prometheus_client.registry import Collector
 
 from prices import queries
 from prices.queries.deadline import ask_within
-from prices.queries.tape import IngesterState, SymbolState
+from prices.queries.tape import TapeState
+from prices.status.health import WHOLE, Examiner
 from prices.web.errors import log_unreachable_database
 from prices.web.measuring import REGISTRY
 
 ANSWER_WITHIN_S = 2.0
+_examiner = Examiner()
 
 
 @require_safe
@@ -37,23 +38,16 @@ class TapeCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         try:
-            state = ask_within(
-                ANSWER_WITHIN_S, lambda: (queries.ingesters(), queries.symbol_states(), queries.approximate_trades())
-            )
+            state, rows = ask_within(ANSWER_WITHIN_S, lambda: (queries.tape_state(), queries.approximate_trades()))
         except (Error, TimeoutError) as error:
             log_unreachable_database(error)
             yield GaugeMetricFamily("tracker_database_up", "Whether the database answers.", 0)
             return
         yield GaugeMetricFamily("tracker_database_up", "Whether the database answers.", 1)
-        yield from _describe_tape(*state, now=datetime.now(UTC))
+        yield from _describe_tape(state, rows)
 
 
-def _describe_tape(
-    ingesters: list[IngesterState],
-    symbols: list[SymbolState],
-    approximate_trades: int | None,
-    now: datetime,
-) -> Iterator[Metric]:
+def _describe_tape(tape: TapeState, approximate_trades: int | None) -> Iterator[Metric]:
     if approximate_trades is not None:
         yield GaugeMetricFamily("tracker_prices_rows", "Trades stored, as VACUUM last saw it.", approximate_trades)
     age = GaugeMetricFamily("tracker_newest_trade_age_seconds", "Age of the newest trade.", labels=["symbol"])
@@ -62,18 +56,26 @@ def _describe_tape(
     lacking = GaugeMetricFamily(
         "tracker_unavailable_trades", "Trades that the exchange itself lacks.", labels=["symbol"]
     )
-    for state in symbols:
+    for state in tape.symbols:
         if state.newest_trade_at:
-            age.add_metric([state.symbol], (now - state.newest_trade_at).total_seconds())
+            age.add_metric([state.symbol], (tape.exchange_now - state.newest_trade_at).total_seconds())
         gaps.add_metric([state.symbol], state.open_gaps)
         missing.add_metric([state.symbol], state.missing_trades)
-        lacking.add_metric([state.symbol], state.unavailable_trades)
+        lacking.add_metric([state.symbol], state.lost_trades)
     beat = GaugeMetricFamily(
         "tracker_ingester_heartbeat_age_seconds", "Age of an ingester's last heartbeat.", labels=["ingester"]
     )
-    for ingester in ingesters:
-        beat.add_metric([ingester.name], (now - ingester.beat_at).total_seconds())
+    for ingester in tape.ingesters:
+        beat.add_metric([ingester.name], (tape.now - ingester.beat_at).total_seconds())
     yield from (age, gaps, missing, lacking, beat)
+    if tape.look.looked_at:
+        look_age_s = (tape.now - tape.look.looked_at).total_seconds()
+        yield GaugeMetricFamily("tracker_look_age_seconds", "Since all that is wanted was last looked at.", look_age_s)
+    yield GaugeMetricFamily("tracker_whole", "Whether somebody looked lately, and nothing is missing.", _is_whole(tape))
+
+
+def _is_whole(tape: TapeState) -> bool:
+    return bool(_examiner.examine(tape)["status"] == WHOLE)
 
 
 REGISTRY.register(TapeCollector())

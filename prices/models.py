@@ -1,14 +1,19 @@
-"""The tables. `prices/tape.py` alone writes trades and candles; `prices/queries` alone reads for answers.
+"""The tables. `prices/tape.py` alone writes trades and candles, and `prices/queries` alone reads for answers; what is
+wanted is kept by `prices/coverage.py`, what is missing by `prices/gaps.py`.
 
 Symbol names are stored in collation "C": byte order is the same on every machine and outlives upgrades of its locales.
 """
 
+from typing import Any
+
+from django.contrib.postgres.fields import ArrayField
 from django.core.validators import RegexValidator
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import F, Q, Value
 from django.db.models.functions import Now
 
 from prices.domain.digits import plain_digits
+from prices.domain.ids import Ids
 from prices.domain.symbols import SYMBOL_PATTERN, WHAT_A_SYMBOL_IS
 
 # Who listens on this channel hears, by the transaction that stored them, that there are new trades.
@@ -24,6 +29,9 @@ class Symbol(models.Model):
         validators=[RegexValidator(rf"\A{SYMBOL_PATTERN}\Z", WHAT_A_SYMBOL_IS)],
     )
     tracked = models.BooleanField(default=True, db_default=True, help_text="Follow this symbol's trades.")
+    trouble = models.TextField(
+        default="", db_default="", blank=True, editable=False, help_text="What the exchange said."
+    )
 
     class Meta:
         db_table = "symbols"
@@ -34,13 +42,18 @@ class Symbol(models.Model):
 
 
 class Price(models.Model):
-    """One trade. Columns of fixed width come first: the row packs tighter."""
+    """One trade. Columns of fixed width come first: the row packs tighter.
+
+    Django wants a primary key of one column, and the table has none: 22 bytes a trade for a number that no question
+    uses. What identifies a row is the unique constraint alone, so a row is only ever inserted, never saved again.
+    """
 
     timestamp = models.DateTimeField(help_text="The exchange's trade time (T), UTC, to the microsecond.")
-    trade_id = models.BigIntegerField(help_text="Consecutive per symbol.")
+    trade_id = models.BigIntegerField(primary_key=True, help_text="Consecutive per symbol.")
     symbol = models.TextField(db_collation="C")
     price = models.DecimalField(max_digits=18, decimal_places=8)
-    # Some tokens trade in quantities over 10^10: https://github.com/binance/binance-spot-api-docs/blob/master/filters.md
+    # Some tokens trade in quantities over 10^10:
+    # https://github.com/binance/binance-spot-api-docs/blob/master/filters.md
     quantity = models.DecimalField(max_digits=28, decimal_places=8)
     buyer_is_maker = models.BooleanField(help_text="True: the taker sold.")
 
@@ -56,6 +69,9 @@ class Price(models.Model):
 
     def __str__(self) -> str:
         return f"{self.symbol} {self.trade_id}: {plain_digits(self.price)}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        super().save(*args, **kwargs | {"force_insert": True})
 
 
 class CandleColumns(models.Model):
@@ -98,6 +114,11 @@ class HourCandle(CandleColumns):
     """One hour of one symbol, rolled up in the same transaction from the same minutes: long charts stay instant."""
 
     hour = models.DateTimeField(help_text="Start of the hour, UTC.")
+    proven_at = models.DateTimeField(
+        null=True,
+        blank=True,
+        help_text="When an audit proved this hour; whatever is stored in it since takes that away.",
+    )
 
     class Meta:
         db_table = "hour_candles"
@@ -111,23 +132,84 @@ class HourCandle(CandleColumns):
         return f"{self.symbol} {self.hour:%Y-%m-%d %H}h"
 
 
+class Coverage(models.Model):
+    """A run of trade ids that are wanted. What is wanted and not stored is a gap; what no run holds is nobody's loss.
+
+    The run that is followed now has no last id: it goes on with the newest trade. Ids may begin anew (a test network is
+    reset): then the old run ends and a new one begins at a time, and each counts only the trades of its own time.
+    """
+
+    class Origin(models.TextChoices):
+        FOLLOWED = "followed", "followed live"
+        STORED = "stored", "stored before there was coverage"
+        WANTED = "wanted", "wanted by somebody"
+
+    symbol = models.TextField(db_collation="C")
+    first_trade_id = models.BigIntegerField()
+    last_trade_id = models.BigIntegerField(null=True, blank=True, help_text="Empty: followed now, to the newest trade.")
+    begins_at = models.DateTimeField(null=True, blank=True, help_text="The ids began anew then; empty: of all times.")
+    ends_at = models.DateTimeField(null=True, blank=True, help_text="The ids began anew then, after this run.")
+    origin = models.TextField(choices=Origin.choices)
+    opened_at = models.DateTimeField(db_default=Now())
+    closed_at = models.DateTimeField(null=True, blank=True)
+    remark = models.TextField(default="", db_default="", blank=True, help_text="Why it ended, in words.")
+    looked_at = models.DateTimeField(
+        null=True, blank=True, help_text="By a look that went on from here; empty: by none yet."
+    )
+    checked_through_id = models.BigIntegerField(
+        null=True, blank=True, help_text="Up to here each id is stored, or stands in a gap on record."
+    )
+    checked_minute = models.DateTimeField(null=True, blank=True, help_text="The next look begins with this minute.")
+
+    class Meta:
+        db_table = "coverage"
+        verbose_name_plural = "coverage"
+        ordering = ["symbol", "first_trade_id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["symbol"], condition=Q(last_trade_id__isnull=True), name="coverage_open_once"
+            ),
+            models.CheckConstraint(
+                condition=Q(last_trade_id__isnull=True) | Q(first_trade_id__lte=F("last_trade_id")),
+                name="coverage_first_not_after_last",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.symbol} {self.first_trade_id}-{self.last_trade_id or 'now'}"
+
+
 class Gap(models.Model):
-    """A run of trade ids that were found missing, and what became of it."""
+    """A run of wanted trade ids that were found missing, and what became of it.
+
+    `missing_trades` counts those of them that are not stored. Like the candles it is rolled up by the transaction that
+    stores trades, whatever brings them, and a gap that comes to 0 is healed by that transaction.
+    """
 
     class Outcome(models.TextChoices):
         HEALED = "healed"
         UNAVAILABLE = "unavailable", "unavailable at the exchange"
+        UNKNOWN_SYMBOL = "unknown symbol", "the exchange no longer knows the symbol"
+        NOT_WANTED = "not wanted", "given up: not wanted any more"
+        BEGUN_ANEW = "begun anew", "the exchange has begun its ids anew"
 
     symbol = models.TextField(db_collation="C")
     first_missing_id = models.BigIntegerField()
     last_missing_id = models.BigIntegerField()
+    missing_trades = models.PositiveBigIntegerField(help_text="Of these ids, still not stored.")
+    since = models.DateTimeField(null=True, blank=True, help_text="Minute of the last trade before it; empty: unknown.")
+    until = models.DateTimeField(null=True, blank=True, help_text="Minute of the first trade after it.")
     found_at = models.DateTimeField(db_default=Now())
     closed_at = models.DateTimeField(null=True, blank=True)
     outcome = models.TextField(null=True, blank=True, choices=Outcome.choices)
     fetched_through_id = models.BigIntegerField(null=True, blank=True, help_text="Healing goes on after this id.")
-    unavailable_trades = models.PositiveBigIntegerField(default=0, db_default=0)
-    attempts = models.PositiveIntegerField(default=0, db_default=0)
+    attempts = models.PositiveIntegerField(default=0, db_default=0, help_text="Answers that did not bring it all.")
     last_error = models.TextField(default="", db_default="", blank=True)
+    failing_since = models.DateTimeField(null=True, blank=True, help_text="Since then each attempt has failed.")
+    doubted_since = models.DateTimeField(
+        null=True, blank=True, help_text="Since then the exchange's answers pass over ids of it."
+    )
+    ask_again_at = models.DateTimeField(db_default=Now(), help_text="The exchange is not asked for it earlier.")
 
     class Meta:
         db_table = "gaps"
@@ -146,27 +228,45 @@ class Gap(models.Model):
                 name="gaps_closed_with_an_outcome",
             ),
         ]
+        indexes = [
+            # Read by the writer, for each batch: does it bring ids of a gap? And by the sums of what is missing.
+            models.Index(fields=["symbol", "last_missing_id"], condition=Q(missing_trades__gt=0), name="gaps_missing"),
+            # Read by the healer: the newest open gap of a symbol.
+            models.Index(fields=["symbol", "last_missing_id"], condition=Q(closed_at__isnull=True), name="gaps_open"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.symbol} {self.first_missing_id}-{self.last_missing_id}"
 
     @property
-    def ids(self) -> tuple[int, int]:
-        return self.first_missing_id, self.last_missing_id
-
-    @property
-    def size(self) -> int:
-        return self.last_missing_id - self.first_missing_id + 1
+    def ids(self) -> Ids:
+        return Ids(self.first_missing_id, self.last_missing_id)
 
     @property
     def next_id(self) -> int:
         """Where healing goes on."""
         return self.first_missing_id if self.fetched_through_id is None else self.fetched_through_id + 1
 
-    @property
-    def remaining(self) -> int:
-        """How many ids are still to be fetched."""
-        return 0 if self.closed_at else self.last_missing_id - self.next_id + 1
+
+class Lease(models.Model):
+    """Who does what only one at a time should do: looking for gaps and healing them. Held by renewing it.
+
+    All times are the database's own: who lives is the same for every machine, whatever its clock says.
+    """
+
+    name = models.TextField(primary_key=True)
+    holder = models.TextField()
+    taken_at = models.DateTimeField()
+    renewed_at = models.DateTimeField()
+    looked_at = models.DateTimeField(null=True, blank=True, help_text="When all that is wanted was last looked at.")
+    trouble = models.TextField(default="", db_default="", blank=True, help_text="Why nothing can be fetched now.")
+    trouble_since = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        db_table = "leases"
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.holder}"
 
 
 class Ingester(models.Model):
@@ -181,6 +281,21 @@ class Ingester(models.Model):
     lag_us = models.BigIntegerField(
         null=True, blank=True, help_text="How long the newest trade took from the exchange to the tape, microseconds."
     )
+    symbols = ArrayField(
+        models.TextField(),
+        default=list,
+        db_default=Value([], output_field=ArrayField(models.TextField())),
+        help_text="What it follows.",
+    )
+    clock_offset_us = models.BigIntegerField(
+        null=True, blank=True, help_text="The exchange's clock minus this machine's, microseconds; empty: not known."
+    )
+    database_offset_us = models.BigIntegerField(
+        null=True, blank=True, help_text="The exchange's clock minus the database's, microseconds."
+    )
+    recent_frames = models.BigIntegerField(default=0, db_default=0, help_text="That came over the last seconds.")
+    recent_refused = models.BigIntegerField(default=0, db_default=0, help_text="Of these, not a trade to keep.")
+    refusal = models.TextField(default="", db_default="", blank=True, help_text="Why the last one was refused.")
 
     class Meta:
         db_table = "ingesters"

@@ -1,25 +1,37 @@
 """The tape: the only writer. In: trades, in any order, as often as they come. Out: rows in `prices`, and what they roll
-up to in `candles` and `hour_candles`.
+up to in `candles` and `hour_candles`, and what is still missing in `gaps`.
 
 Live stream, overlap of two connections, a second ingester, backfill and import all end here. What is there already is
-left alone; candles are rolled up in the same statement from the rows really inserted, so they are exact whatever came.
+left alone; candles and gaps are rolled up in the same statement from the rows really inserted, so they are exact
+whatever came. Writers of a symbol take turns, so each sees all that the others have stored.
 """
 
 import io
-from collections.abc import Iterable, Sequence
+import logging
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, NamedTuple
+from zlib import crc32
 
 from django.db import IntegrityError, connection, transaction
 
 from prices.domain.trade import Trade
 from prices.models import TRADES_CHANNEL, Symbol
+from prices.schema import refuse_outdated_code
+
+logger = logging.getLogger(__name__)
+
+# Any number, the same in every process, and how many locks there are.
+_WRITERS = 730_546_192
+_LOCKS = 64
 
 
 class Stored(NamedTuple):
-    """What became of one batch: rows that are new, and rows that were there already."""
+    """What became of one batch: rows that are new, rows that were there already, and trades whose id is stored under
+    another time and stays so."""
 
     inserted: int
     duplicates: int
+    contradictions: int = 0
 
 
 # Lives as long as the connection, and is empty again after each transaction; the DELETE is for a caller that stores
@@ -49,10 +61,12 @@ _ADD_UP = """
         first_trade_id = least(candle.first_trade_id, excluded.first_trade_id),
         last_trade_id = greatest(candle.last_trade_id, excluded.last_trade_id)
 """
+# What an audit proved of an hour holds until something is stored in it.
+_IS_NO_LONGER_PROVEN = ", proven_at = NULL"
 
-# One statement stores the batch and rolls its candles up. Rows are inserted in the order of the unique key and candles
-# in the order of theirs, every price before the first candle, so two writers wait for each other but never in a circle.
-# The multiplication is exact: an interval times a whole number below 2^53.
+# One statement stores the batch, rolls its candles up, and counts down what gaps lack. Candles come after prices and
+# hours after minutes, each in the order of its key. The multiplication is exact: an interval times a whole number below
+# 2^53.
 _STORE = f"""
 NOTIFY {TRADES_CHANNEL};
 WITH inserted AS (
@@ -92,70 +106,164 @@ WITH inserted AS (
            (array_agg(open ORDER BY first_trade_id))[1], max(high), min(low),
            (array_agg(close ORDER BY last_trade_id DESC))[1], sum(volume)
     FROM minutes
-    WHERE (SELECT count(*) FROM rolled_up) > 0  -- hours after minutes: one order for every writer
+    WHERE (SELECT count(*) FROM rolled_up) > 0
     GROUP BY 1, 2
     ORDER BY 1, 2
-    ON CONFLICT (symbol, hour) DO UPDATE SET {_ADD_UP}
-)
+    ON CONFLICT (symbol, hour) DO UPDATE SET {_ADD_UP}{_IS_NO_LONGER_PROVEN}
+){{fill_gaps}}
 SELECT coalesce(sum(trade_count), 0)::bigint FROM minutes
 """  # noqa: S608  of constants
-_STORE_INCOMING = _STORE.format(leave_known_alone="ON CONFLICT (symbol, timestamp, trade_id) DO NOTHING")
+_LEAVE_KNOWN_ALONE = "ON CONFLICT (symbol, timestamp, trade_id) DO NOTHING"
+_FILL_GAPS = """, filled AS (
+    UPDATE gaps
+    SET missing_trades = greatest(0, missing_trades - brought.trades),
+        closed_at = CASE WHEN missing_trades <= brought.trades THEN coalesce(closed_at, now()) ELSE closed_at END,
+        outcome = CASE WHEN missing_trades <= brought.trades THEN 'healed' ELSE outcome END
+    FROM (
+        SELECT gaps.id, count(*) AS trades
+        FROM gaps JOIN inserted USING (symbol)
+        WHERE missing_trades > 0 AND outcome IS DISTINCT FROM 'begun anew'
+          AND trade_id BETWEEN first_missing_id AND last_missing_id
+        GROUP BY gaps.id
+    ) AS brought
+    WHERE gaps.id = brought.id
+)"""
 
-# Looking for each row before it is inserted costs a third of all the rest. So a large batch is inserted without, when
-# nothing is stored yet in the time and among the ids that it spans, and anew when another writer was faster. Small
-# batches are not: two ingesters at once would race all day, and each lost race leaves dead rows behind.
-_LARGE_BATCH_TRADES = 1_000
-_STORE_NEW = _STORE.format(leave_known_alone="")
-_IS_ANY_KNOWN = """
-SELECT EXISTS (
-    SELECT FROM (
-        SELECT symbol, min(timestamp_us) AS first_us, max(timestamp_us) AS last_us,
-               min(trade_id) AS first_id, max(trade_id) AS last_id
-        FROM incoming
-        GROUP BY symbol
-    ) AS span
-    CROSS JOIN LATERAL (  -- one probe for each symbol: the limit keeps the planner from joining the tables whole
-        SELECT FROM prices
-        WHERE prices.symbol = span.symbol
-          AND timestamp >= timestamptz 'epoch' + first_us * interval '1 microsecond'
-          AND timestamp <= timestamptz 'epoch' + last_us * interval '1 microsecond'
-          AND trade_id BETWEEN first_id AND last_id
-        LIMIT 1
-    ) AS known
+# What a batch meets. Most are newer than all that is stored around them; those are stored without a further look.
+_MEETS = """
+WITH span AS (
+    SELECT symbol, min(trade_id) AS first_id, max(trade_id) AS last_id,
+           date_bin('1 hour', timestamptz 'epoch' + min(timestamp_us) * interval '1 microsecond', timestamptz 'epoch')
+               - interval '1 hour' AS since,
+           timestamptz 'epoch' + max(timestamp_us) * interval '1 microsecond' + interval '1 hour' AS until
+    FROM incoming
+    GROUP BY symbol
 )
+SELECT (SELECT max(name) FROM django_migrations WHERE app = 'prices'),
+       EXISTS (
+           SELECT FROM span CROSS JOIN LATERAL (
+               SELECT FROM hour_candles AS candle
+               WHERE candle.symbol = span.symbol AND hour >= since AND hour <= until
+                 AND last_trade_id >= first_id AND first_trade_id <= last_id
+               LIMIT 1
+           ) AS known
+       ),
+       EXISTS (
+           SELECT FROM span CROSS JOIN LATERAL (
+               SELECT FROM gaps
+               WHERE gaps.symbol = span.symbol AND missing_trades > 0
+                 AND last_missing_id >= first_id AND first_missing_id <= last_id
+               LIMIT 1
+           ) AS missing
+       )
+"""
+
+# The same id under another time, within an hour of it: the exchange was asked in another unit, or told two things. What
+# was stored first stays. The ids tell in which minutes a trade of the batch may be stored already; only those are read.
+_DROP_CONTRADICTIONS = """
+WITH span AS MATERIALIZED (
+    SELECT symbol, min(trade_id) AS first_id, max(trade_id) AS last_id,
+           timestamptz 'epoch' + min(timestamp_us) * interval '1 microsecond' - interval '1 hour 1 minute' AS since,
+           timestamptz 'epoch' + max(timestamp_us) * interval '1 microsecond' + interval '1 hour' AS until
+    FROM incoming
+    GROUP BY symbol
+), known AS MATERIALIZED (
+    SELECT price.symbol, price.trade_id, price.timestamp
+    FROM span
+    CROSS JOIN LATERAL (
+        SELECT minute FROM candles
+        WHERE candles.symbol = span.symbol AND minute >= since AND minute <= until
+          AND last_trade_id >= first_id AND first_trade_id <= last_id
+    ) AS candle
+    CROSS JOIN LATERAL (
+        SELECT prices.symbol, prices.trade_id, prices.timestamp FROM prices
+        WHERE prices.symbol = span.symbol
+          AND prices.timestamp >= candle.minute AND prices.timestamp < candle.minute + interval '1 minute'
+          AND prices.trade_id BETWEEN first_id AND last_id
+    ) AS price
+)
+DELETE FROM incoming USING known
+WHERE incoming.symbol = known.symbol AND incoming.trade_id = known.trade_id
+  AND timestamptz 'epoch' + incoming.timestamp_us * interval '1 microsecond' <> known.timestamp
+"""
+
+# From its first trade on, all of a symbol that is followed is wanted.
+_OPEN_COVERAGE = """
+INSERT INTO coverage (symbol, first_trade_id, origin)
+SELECT symbol, min(trade_id), 'followed' FROM incoming
+WHERE symbol = ANY(%s)
+GROUP BY symbol
+ORDER BY symbol
+ON CONFLICT (symbol) WHERE last_trade_id IS NULL DO NOTHING
 """
 
 
-def store(trades: Sequence[Trade]) -> Stored:
+def store(trades: Sequence[Trade], *, followed: Collection[str] = ()) -> Stored:
     """Store one batch, all of it or nothing; trades that are stored already are left alone.
 
-    Safe to repeat after any error, and to run at once from several processes. Raises django.db.Error.
+    From their first trade here on, all trades of the symbols `followed` are wanted, if they are not yet.
+    Safe to repeat after any error, and to run at once from several processes. Raises django.db.Error, and
+    OutdatedCode when the database is of a newer version than this code.
     """
     if not trades:
-        return Stored(0, 0)
-    lines = "".join(map(_copy_line, trades))
+        return Stored(0, 0, 0)
+    batch, contradictions = _each_id_once(trades)
+    lines = "".join(map(_copy_line, batch))
+    symbols = {trade.symbol for trade in batch}
     try:
-        inserted = _store(lines, may_be_new=len(trades) >= _LARGE_BATCH_TRADES)
-    except IntegrityError:
-        inserted = _store(lines, may_be_new=False)
-    return Stored(inserted, len(trades) - inserted)
+        inserted, more = _store(lines, symbols, followed)
+    except IntegrityError:  # rows that somebody added by hand: no candle tells of them
+        inserted, more = _store(lines, symbols, followed, look_closely=True)
+    if contradictions := contradictions + more:
+        logger.warning("left out %d trade(s) that are stored with another time already", contradictions)
+    return Stored(inserted, len(trades) - inserted - contradictions, contradictions)
 
 
-def _store(lines: str, *, may_be_new: bool) -> int:
-    """Raises IntegrityError when all were new, but one comes twice or another writer has stored it just now."""
+def _each_id_once(trades: Sequence[Trade]) -> tuple[Sequence[Trade], int]:
+    """The trades, of each id the first one; and how many others there were that have another time."""
+    by_id = {(trade.symbol, trade.trade_id): trade for trade in reversed(trades)}
+    if len(by_id) == len(trades):
+        return trades, 0
+    contradictions = sum(by_id[trade.symbol, trade.trade_id].timestamp_us != trade.timestamp_us for trade in trades)
+    return list(by_id.values()), contradictions
+
+
+def _store(
+    lines: str, symbols: Collection[str], followed: Collection[str], *, look_closely: bool = False
+) -> tuple[int, int]:
+    """How many were new, and how many contradict what is stored. May raise IntegrityError unless it looks closely."""
+    contradictions = 0
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(_CREATE_INCOMING)
         with connection.wrap_database_errors:  # Django's cursor passes COPY on, and psycopg2's own errors back
             cursor.copy_expert(_COPY_INCOMING, io.StringIO(lines))
-        cursor.execute(_STORE_NEW if may_be_new and not _is_any_known(cursor) else _STORE_INCOMING)
+        lock_symbols(cursor, symbols)
+        cursor.execute(_MEETS)
+        newest_migration, is_any_known, is_any_missed = cursor.fetchone()
+        refuse_outdated_code(newest_migration)
+        if followed:
+            cursor.execute(_OPEN_COVERAGE, [list(followed)])
+        if is_any_known:
+            cursor.execute(_DROP_CONTRADICTIONS)
+            contradictions = cursor.rowcount
+        cursor.execute(
+            _STORE.format(
+                leave_known_alone=_LEAVE_KNOWN_ALONE if is_any_known or look_closely else "",
+                fill_gaps=_FILL_GAPS if is_any_missed else "",
+            )
+        )
         (inserted,) = cursor.fetchone()
-    return int(inserted)
+    return int(inserted), contradictions
 
 
-def _is_any_known(cursor: Any) -> bool:
-    cursor.execute(_IS_ANY_KNOWN)
-    (is_any_known,) = cursor.fetchone()
-    return bool(is_any_known)
+def lock_symbols(cursor: Any, symbols: Iterable[str]) -> None:
+    """Let nobody else write these symbols' rows until this transaction ends; wait for whoever does.
+
+    Locks are taken in one order, so writers wait for each other but never in a circle. They are few, since each takes
+    room in PostgreSQL's table of locks: two symbols may share one.
+    """
+    keys = sorted({crc32(symbol.encode()) % _LOCKS for symbol in symbols})
+    cursor.execute("SELECT pg_advisory_xact_lock(%s, key) FROM unnest(%s::int[]) AS key", [_WRITERS, keys])
 
 
 def add_symbols(names: Iterable[str], *, tracked: bool) -> None:

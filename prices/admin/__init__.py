@@ -97,9 +97,9 @@ def _is_whole(candle: Any) -> Any:
     return candle.trade_count == candle.last_trade_id - candle.first_trade_id + 1
 
 
-@admin.display(description="missing")
+@admin.display(description="ids")
 def _missing(gap: Any) -> Any:
-    return gap.size
+    return f"{gap.ids.size:,}"
 
 
 @admin.register(Price)
@@ -146,11 +146,10 @@ class GapAdmin(ReadOnlyAdmin):
         "first_missing_id",
         "last_missing_id",
         _missing,
-        "remaining",
+        "missing_trades",
         "outcome",
         _time("found_at", "%Y-%m-%d %H:%M:%S"),
         _time("closed_at", "%Y-%m-%d %H:%M:%S"),
-        "unavailable_trades",
         "attempts",
         "last_error",
     )

@@ -3,7 +3,6 @@
 Made for probes: an answer comes within seconds, even when the database hangs. It names what is wrong, never more.
 """
 
-from datetime import UTC, datetime
 from typing import Any
 
 from django.db import Error, ProgrammingError
@@ -15,7 +14,7 @@ from rest_framework.views import APIView
 
 from prices import queries
 from prices.queries.deadline import ask_within
-from prices.status.health import FAILING, HEALING, WHOLE, Examiner
+from prices.status.health import FAILING, HEALING, STARTING, WHOLE, Examiner
 from prices.web.errors import log_unreachable_database
 
 ANSWER_WITHIN_S = 2.0
@@ -30,28 +29,38 @@ class IngesterHealthSerializer(serializers.Serializer[Any]):
 
 class SymbolHealthSerializer(serializers.Serializer[Any]):
     symbol = serializers.CharField()
+    tracked = serializers.BooleanField(help_text="It should be followed.")
+    followed = serializers.BooleanField(help_text="A running ingester follows it.")
     newest_trade_age_s = serializers.FloatField(allow_null=True, help_text="Null: it has had no trade yet.")
     open_gaps = serializers.IntegerField(help_text="Being healed.")
     missing_trades = serializers.IntegerField(help_text="In these gaps, or not noted yet.")
-    unavailable_trades = serializers.IntegerField(help_text="Missing for ever: the exchange itself lacks them.")
+    unavailable_trades = serializers.IntegerField(help_text="Missing, and no longer asked for: not to be had.")
     stale = serializers.BooleanField(help_text="Its newest trade is older than its usual rate explains.")
 
 
 class HealthSerializer(serializers.Serializer[Any]):
-    status = serializers.ChoiceField([WHOLE, HEALING, FAILING])
-    reasons = serializers.ListField(child=serializers.CharField(), help_text="Why it is failing; else empty.")
+    status = serializers.ChoiceField([WHOLE, HEALING, STARTING, FAILING])
+    reasons = serializers.ListField(child=serializers.CharField(), help_text="Why it is failing, or not healing.")
+    notes = serializers.ListField(child=serializers.CharField(), help_text="What else there is to know.")
+    looked_age_s = serializers.FloatField(allow_null=True, help_text="Since all that is wanted was last looked at.")
+    look_within_s = serializers.FloatField(help_text="An older look proves nothing: the tape is then not whole.")
     ingesters = IngesterHealthSerializer(many=True)
     symbols = SymbolHealthSerializer(many=True)
 
 
 class HealthView(APIView):
-    """Whether trades flow in and none is missing. 200 when they flow: `status` is `whole`, or `healing` while missing
-    trades are being fetched. 503 when they don't: it is `failing`, and `reasons` say why.
+    """Whether trades flow in and none is missing. 200 when they flow: `status` is `whole`, `healing` while missing
+    trades are being fetched, or `starting` until each symbol has a trade. 503 when they don't: it is `failing`, and
+    `reasons` say why.
 
-    Reasons are: the database does not answer, no ingester has shown a heartbeat for 30 s, or a tracked symbol is stale.
+    Whole means that somebody has looked at all that is wanted within the last 30 s, by the database's clock, and
+    nothing of it was missing. Reasons to fail are: the database does not answer; no ingester has shown a heartbeat for
+    30 s; nobody has looked for missing trades for 30 s; an ingester refuses what the exchange sends; a tracked symbol
+    is not followed, unknown to the exchange, or stale; missing trades could not be fetched for 5 minutes.
+
     A symbol is stale when its newest trade is older than a minute and than 20 times its usual silence (older than an
-    hour when it has had less than 20 trades to judge by), or when 5 minutes after it was first seen here it still has
-    had none. Trades that the exchange itself lacks are counted, but are no reason.
+    hour when it has had less than 20 trades to judge by, and a day at most), or when 5 minutes after it was first seen
+    here it still has had none. Trades that are not to be had any more are counted and noted, but are no reason.
     """
 
     name = "Health"
@@ -60,12 +69,20 @@ class HealthView(APIView):
     @extend_schema(operation_id="health", responses={200: HealthSerializer, 503: HealthSerializer})
     def get(self, request: Request) -> Response:  # noqa: ARG002
         try:
-            ingesters, symbols = ask_within(ANSWER_WITHIN_S, lambda: (queries.ingesters(), queries.symbol_states()))
+            tape = ask_within(ANSWER_WITHIN_S, queries.tape_state)
         except (Error, TimeoutError) as error:
             log_unreachable_database(error)
-            body = {"status": FAILING, "reasons": [_database_reason(error)], "ingesters": [], "symbols": []}
+            body = {
+                "status": FAILING,
+                "reasons": [_database_reason(error)],
+                "notes": [],
+                "looked_age_s": None,
+                "look_within_s": self.examiner.look_within_s,
+                "ingesters": [],
+                "symbols": [],
+            }
         else:
-            body = self.examiner.examine(ingesters, symbols, datetime.now(UTC))
+            body = self.examiner.examine(tape)
         response = Response(
             body, status=503 if body["status"] == FAILING else 200, headers={"Cache-Control": "no-store"}
         )

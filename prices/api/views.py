@@ -3,8 +3,6 @@
 A view reads its parameters, asks `prices/queries` once, lays out the answer and says whether it is settled.
 """
 
-from datetime import UTC, datetime
-
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
@@ -78,7 +76,7 @@ class PriceAtSecondView(APIView):
         symbol = read_symbol(request.query_params)
         instant = read_timestamp(request.query_params, EXAMPLE_SECOND)
         found = queries.price_at_second(symbol, instant)
-        settled = found is not None and found.settled and instant < interval_start(datetime.now(UTC), INTERVALS["1m"])
+        settled = found is not None and found.settled
         return answer(request, lay_out_price_at_second(symbol, instant, found), settled=settled)
 
 
@@ -112,10 +110,12 @@ class CandlesView(APIView):
     An interval without a trade is left out, and a page spans at most limit intervals, so it may hold fewer candles
     than limit and yet not be the last: only an empty page is. The next one starts an interval after the last candle.
 
-    complete is true when the trade ids of the candle run without a hole and join those of its neighbours, so that not
-    one trade of the interval is missing. It is false while the interval lasts and until the first trade after it, while
-    a gap in it is being healed, for ever where the exchange itself has lost trades, and for the first candle of the
-    tape, whose beginning was never seen.
+    complete is true when the interval is over and not one trade of it can be missing: trade ids run without a hole
+    through the interval, through the minutes with a trade on either side of it, and join those beyond (from 1h on:
+    hours instead of minutes), so that nothing changes even if times run some seconds against ids. It is false while the
+    interval lasts and for some seconds after it, until the trades after it prove it; while a gap in it or beside it is
+    being healed; for ever where the exchange itself has lost trades; and for the first candles of the tape, before
+    which nothing was seen.
     """
 
     name = "Candles"
@@ -140,7 +140,5 @@ class CandlesView(APIView):
             raise ValidationError({"start": ["The start must not be after the end."]})
         start = start and interval_start(start, length)
         end = end and next_interval_start(end, length)
-        candles = queries.candles(symbol, length, start, end, limit)
-        # The ids of complete candles join those before and after them: nothing can come between any more.
-        settled = bool(candles) and all(candle.complete for candle in candles)
-        return answer(request, lay_out_candles(candles), settled=settled)
+        page = queries.candle_page(symbol, length, start, end, limit)
+        return answer(request, lay_out_candles(page.candles), settled=page.settled)

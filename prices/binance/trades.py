@@ -17,9 +17,11 @@ from prices.domain.trade import Trade
 _is_price = re.compile(r"[0-9]{1,10}(?:\.[0-9]{1,8})?").fullmatch
 _is_quantity = re.compile(r"[0-9]{1,20}(?:\.[0-9]{1,8})?").fullmatch
 _ZERO = Decimal(0)
-_A_DAY_US = 86_400_000_000
+# How far ahead of the exchange's own clock a trade may be stamped, as well as that clock is known here.
+FUTURE_TOLERANCE_US = 5_000_000
 
-_MAX_TRADE_ID = 2**53 - 1  # a million times what was reached so far, and room for arithmetic
+MAX_TRADE_ID = 2**53 - 1  # a million times what was reached so far, and room for arithmetic
+MILLISECONDS, MICROSECONDS = "milliseconds", "microseconds"
 # Times of 13 digits are milliseconds, of 16 microseconds, whatever was asked for. The last one, in the year 2255, is as
 # far as the writer's arithmetic (prices/tape.py) is exact.
 _FIRST_MICROSECOND, _LAST_MICROSECOND = 10**15, 2**53 - 1
@@ -36,8 +38,8 @@ class BadFrame(ValueError):
     """A frame that is not a trade of a followed symbol. It costs itself only."""
 
 
-def parse_frame(frame: bytes, symbols: Collection[str]) -> Trade | Control:
-    """Read one frame of a raw or combined stream.
+def parse_frame(frame: bytes, symbols: Collection[str], unit: str | None = None) -> Trade | Control:
+    """Read one frame of a raw or combined stream, whose times are in `unit` if that is known.
 
     A combined frame: {"stream":"btcusdt@trade","data":{"e":"trade","E":1672515782136,"s":"BTCUSDT","t":12345,
     "p":"61928.31000000","q":"0.00024000","T":1672515782136,"m":true,"M":true}}; a raw one is its "data" alone. Unknown
@@ -57,18 +59,24 @@ def parse_frame(frame: bytes, symbols: Collection[str]) -> Trade | Control:
         raise BadFrame("data is not a JSON object")
     kind = event.get("e")
     if kind == "trade":
-        return parse_trade_event(event, symbols)
+        return parse_trade_event(event, symbols, unit)
     if kind == "serverShutdown" or (kind is None and _is_reply(event)):
         return Control(event)
     raise BadFrame(f"not a trade: event type {_shorten(kind)}")
 
 
-def parse_trade_event(event: dict[str, Any], symbols: Collection[str]) -> Trade:
+def unit_of_frame(frame: bytes) -> str:
+    """MILLISECONDS or MICROSECONDS: what the time of a trade's frame counts. `parse_frame` must have taken it."""
+    message = orjson.loads(frame)
+    return unit_of(message.get("data", message)["T"])
+
+
+def parse_trade_event(event: dict[str, Any], symbols: Collection[str], unit: str | None = None) -> Trade:
     """Read the trade event itself; raise BadFrame when it is not a spot trade of one of `symbols`."""
     if "X" in event:
         raise BadFrame("a futures trade (it has the key X): check BINANCE_WS_URL")
     try:
-        return make_trade(event["s"], event["T"], event["t"], event["p"], event["q"], event["m"], symbols)
+        return make_trade(event["s"], event["T"], event["t"], event["p"], event["q"], event["m"], symbols, unit)
     except KeyError as error:
         raise BadFrame(f"the key {error} is missing") from None
 
@@ -81,12 +89,16 @@ def make_trade(
     quantity: object,
     buyer_is_maker: object,
     symbols: Collection[str],
+    unit: str | None = None,
 ) -> Trade:
-    """Make a Trade of six values as they came off the wire; raise BadFrame naming the first bad one."""
+    """Make a Trade of six values as they came off the wire; raise BadFrame naming the first bad one.
+
+    `unit`: what the connection's other times count, if that is known.
+    """
     if type(symbol) is not str or symbol not in symbols:
         raise BadFrame(f"the symbol {_shorten(symbol)} is not followed")
     # bool is an int to isinstance, hence type().
-    if type(trade_id) is not int or not 0 <= trade_id <= _MAX_TRADE_ID:
+    if type(trade_id) is not int or not 0 <= trade_id <= MAX_TRADE_ID:
         raise BadFrame(f"the trade id {_shorten(trade_id)} is not an id")
     if type(price) is not str or not _is_price(price) or (exact_price := Decimal(price)) == _ZERO:
         raise BadFrame(f"the price {_shorten(price)} is not a positive decimal of at most 10.8 digits")
@@ -94,21 +106,35 @@ def make_trade(
         raise BadFrame(f"the quantity {_shorten(quantity)} is not a positive decimal of at most 20.8 digits")
     if type(buyer_is_maker) is not bool:
         raise BadFrame(f"buyer-is-maker is {_shorten(buyer_is_maker)}, not true or false")
-    return Trade(symbol, _microseconds(time), trade_id, exact_price, exact_quantity, buyer_is_maker)
+    return Trade(symbol, microseconds(time, unit), trade_id, exact_price, exact_quantity, buyer_is_maker)
 
 
 def refuse_the_future(trade: Trade, now_us: int) -> None:
-    """Raise BadFrame for a trade of tomorrow or later: it would be the latest price until then. `now_us`: like T."""
-    if trade.timestamp_us > now_us + _A_DAY_US:
-        raise BadFrame("the trade is more than a day ahead of this machine's clock")
+    """Raise BadFrame for a trade that is yet to come: it would be the latest price until then.
+
+    `now_us`: the exchange's time as well as it is known here, in microseconds since 1970, UTC.
+    """
+    ahead_us = trade.timestamp_us - now_us
+    if ahead_us > FUTURE_TOLERANCE_US:
+        raise BadFrame(f"the trade is {ahead_us / 1_000_000:,.1f} s ahead of the exchange's clock")
 
 
-def _microseconds(time: object) -> int:
+def microseconds(time: Any, unit: str | None = None) -> int:
+    """A time off the wire in microseconds; raise BadFrame when it is none, or counts something else than `unit`."""
+    found = unit_of(time)
+    if unit is not None and found != unit:
+        raise BadFrame(f"{found} on a connection that speaks {unit}")
+    number: int = time
+    return number if found == MICROSECONDS else number * 1000
+
+
+def unit_of(time: object) -> str:
+    """MILLISECONDS or MICROSECONDS: what a time off the wire counts; raise BadFrame when it is no time."""
     if type(time) is int:
         if _FIRST_MICROSECOND <= time <= _LAST_MICROSECOND:
-            return time
+            return MICROSECONDS
         if _FIRST_MILLISECOND <= time <= _LAST_MILLISECOND:
-            return time * 1000
+            return MILLISECONDS
     raise BadFrame(f"the time {_shorten(time)} is neither milliseconds (13 digits) nor microseconds (16 digits)")
 
 

@@ -20,8 +20,10 @@ class BadFrameLog:
         self._clock = clock
         self._logged_at: float | None = None
         self._unlogged = 0
+        self.last_reason = ""  # what was wrong with the newest bad frame; empty while there was none
 
     def report(self, frame: bytes, reason: str) -> None:
+        self.last_reason = reason
         self._unlogged += 1
         now = self._clock()
         if self._logged_at is not None and now - self._logged_at < SECONDS_BETWEEN_LINES:

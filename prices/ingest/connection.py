@@ -6,12 +6,12 @@ to; `prices/ingest/connections.py` decides what comes next. A frame that is not 
 
 import logging
 import threading
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from prices.binance.clock import machine_now_us
 from prices.binance.stream import ConnectionLost, Stream
-from prices.binance.trades import BadFrame, Control, parse_frame, refuse_the_future
+from prices.binance.trades import BadFrame, Control, parse_frame, refuse_the_future, unit_of_frame
 from prices.domain.trade import Trade
 from prices.ingest.bad_frames import BadFrameLog
 from prices.ingest.buffer import Buffer
@@ -54,6 +54,7 @@ class Connection:
         bad_frames: BadFrameLog,
         open_stream: Callable[[str], Stream],
         clock: Callable[[], float],
+        exchange_now_us: Callable[[], int] = machine_now_us,
     ) -> None:
         self._base_url = base_url
         self._wanted = frozenset(symbols)
@@ -61,6 +62,8 @@ class Connection:
         self._bad_frames = bad_frames
         self._open_stream = open_stream
         self._clock = clock
+        self._exchange_now_us = exchange_now_us
+        self._unit: str | None = None  # of the times, as the first trade has it
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="connection", daemon=True)
         self._granted_at: float | None = None
@@ -144,20 +147,22 @@ class Connection:
     def _pass_on(self, frames: list[bytes], symbols: frozenset[str], stream: Stream) -> None:
         self.counts.frames += len(frames)
         self.counts.bytes += sum(map(len, frames))
+        now_us = self._exchange_now_us()  # once for a whole read: that is a millisecond's work
         trades: list[Trade] = []
         try:
             for frame in frames:
-                if trade := self._understand(frame, symbols, stream):
+                if trade := self._understand(frame, symbols, stream, now_us):
                     trades.append(trade)  # noqa: PERF401  whatever ends this, these are kept
         finally:
             self._deliver(trades)
 
-    def _understand(self, frame: bytes, symbols: frozenset[str], stream: Stream) -> Trade | None:
+    def _understand(self, frame: bytes, symbols: frozenset[str], stream: Stream, now_us: int) -> Trade | None:
         try:
-            message = parse_frame(frame, symbols)
+            message = parse_frame(frame, symbols, self._unit)
             if isinstance(message, Trade):
-                now_us = time.time_ns() // 1000
                 refuse_the_future(message, now_us)
+                if self._unit is None:
+                    self._unit = unit_of_frame(frame)
                 if now_us - message.timestamp_us > DELAYED_AFTER_US:
                     self.counts.delayed_trades += 1
                 return message

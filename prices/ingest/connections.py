@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from prices.binance.clock import machine_now_us
 from prices.binance.stream import STREAMS_PER_CONNECTION, Stream
 from prices.domain.backoff import backoff_delays
 from prices.ingest.bad_frames import BadFrameLog
@@ -62,6 +63,7 @@ class Connections:
         *,
         open_stream: Callable[[str], Stream] = Stream,
         longest_life_s: float = LONGEST_LIFE_S,
+        exchange_now_us: Callable[[], int] = machine_now_us,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._base_url = base_url
@@ -69,6 +71,7 @@ class Connections:
         self._statistics = statistics
         self._open_stream = open_stream
         self._longest_life_s = longest_life_s
+        self._exchange_now_us = exchange_now_us
         self._clock = clock
         self._bad_frames = BadFrameLog(clock)
         self._slots: list[Slot] = []
@@ -219,7 +222,13 @@ class Connections:
     def _open(self, slot: Slot) -> Connection:
         self._next_attempt_at = self._clock() + SECONDS_BETWEEN_ATTEMPTS
         connection = Connection(
-            self._base_url, slot.symbols, self._buffer, self._bad_frames, self._open_stream, self._clock
+            self._base_url,
+            slot.symbols,
+            self._buffer,
+            self._bad_frames,
+            self._open_stream,
+            self._clock,
+            self._exchange_now_us,
         )
         connection.start()
         return connection
@@ -247,6 +256,7 @@ class Connections:
         self._statistics.frames = total.frames
         self._statistics.bytes = total.bytes
         self._statistics.bad_frames = total.bad_frames
+        self._statistics.refusal = self._bad_frames.last_reason
         self._statistics.delayed_trades = total.delayed_trades
         self._statistics.connected = any(connection.is_subscribed for connection in alive)
 

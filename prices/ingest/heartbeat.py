@@ -1,52 +1,104 @@
 """What the ingester and PostgreSQL tell each other each second. In: which symbols are tracked. Out: a heartbeat.
 
-The heartbeat is a row in `ingesters`, by which the web knows that this process lives; the row goes when it stops.
+The heartbeat is a row in `ingesters`, by which the web knows that this process lives and what it follows; the row goes
+when it stops. Its times are the database's: a machine whose clock is wrong is as alive as any other.
 """
 
+import logging
 import os
 import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
-from datetime import datetime, timedelta
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import Any
 
 from django.db import Error, connection
-from django.utils import timezone
+from django.db.models.functions import Now
 
 from prices import queries
+from prices.binance.clock import ExchangeClock
+from prices.domain.times import to_microseconds
 from prices.ingest.outage import Outage
 from prices.ingest.statistics import Statistics
 from prices.models import Ingester
 
+logger = logging.getLogger(__name__)
+
 BEAT_INTERVAL_S = 1.0
-# The rate of trades is told over so many beats.
+# Rates are told over so many beats.
 RATE_BEATS = 5
 FORGOTTEN_AFTER = timedelta(days=1)
 
 
-def keep_in_touch(statistics: Statistics, follow: Callable[[list[str]], None] | None, stop: threading.Event) -> None:
-    """Beat until `stop` is set; call `follow` with the tracked symbols each time, if given."""
-    name = f"{socket.gethostname()}:{os.getpid()}"
-    started_at = timezone.now()
-    outage = Outage("the heartbeat")
-    rate = Rate()
-    try:
-        while not stop.is_set():
+def ingester_name() -> str:
+    """host:process, as it stands in the table `ingesters`."""
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+class Heartbeat:
+    """Belongs to one thread."""
+
+    def __init__(
+        self,
+        statistics: Statistics,
+        clock: ExchangeClock,
+        followed: Callable[[], Sequence[str]],
+        follow: Callable[[list[str]], None] | None = None,
+    ) -> None:
+        """`followed`: what this ingester follows. `follow` is called with the tracked symbols at each beat, if
+        given."""
+        self._statistics = statistics
+        self._clock = clock
+        self._followed = followed
+        self._follow = follow
+        self._stored, self._frames, self._refused = Rate(), Rate(), Rate()
+
+    def run(self, stop: threading.Event) -> None:
+        """Beat until `stop` is set."""
+        outage = Outage("the heartbeat")
+        try:
+            while not stop.is_set():
+                try:
+                    self.beat()
+                    outage.end()
+                except Error as error:
+                    outage.note(error)
+                stop.wait(BEAT_INTERVAL_S)
             try:
-                _beat(name, started_at, statistics, rate.update(statistics.stored_trades))
-                if follow:
-                    follow(queries.tracked_symbols())
-                outage.end()
+                Ingester.objects.filter(name=ingester_name()).delete()
             except Error as error:
                 outage.note(error)
-            stop.wait(BEAT_INTERVAL_S)
-        try:
-            Ingester.objects.filter(name=name).delete()
-        except Error as error:
-            outage.note(error)
-    finally:
-        connection.close()
+        finally:
+            connection.close()
+
+    def beat(self) -> None:
+        """Tell once. Raises django.db.Error."""
+        if self._follow:
+            self._follow(queries.tracked_symbols())
+        told = self._tell()
+        if not Ingester.objects.filter(name=ingester_name()).update(beat_at=Now(), **told):
+            Ingester.objects.create(name=ingester_name(), started_at=Now(), beat_at=Now(), **told)
+        Ingester.objects.filter(beat_at__lt=Now() - FORGOTTEN_AFTER).delete()
+
+    def _tell(self) -> dict[str, Any]:
+        now = self._statistics
+        offset_us = self._clock.offset_us
+        return {
+            "connected": now.connected,
+            "heals": now.heals,
+            "symbols": list(self._followed()),
+            "trades_per_second": self._stored.update(now.stored_trades).per_second,
+            "lag_us": now.lag_us,
+            "recent_frames": self._frames.update(now.frames).grown,
+            "recent_refused": self._refused.update(now.bad_frames).grown,
+            "refusal": now.refusal,
+            "clock_offset_us": offset_us,
+            "database_offset_us": None
+            if offset_us is None
+            else self._clock.now_us() - to_microseconds(queries.database_now()),
+        }
 
 
 class Rate:
@@ -56,24 +108,16 @@ class Rate:
         self._clock = clock
         self._looks: deque[tuple[float, int]] = deque([(clock(), 0)], maxlen=RATE_BEATS + 1)
 
-    def update(self, total: int) -> float:
-        """Per second; `total` is what it has come to by now."""
+    def update(self, total: int) -> "Rate":
+        """`total` is what it has come to by now."""
         self._looks.append((self._clock(), total))
-        (began_at, before), (now, _) = self._looks[0], self._looks[-1]
-        return (total - before) / (now - began_at) if now > began_at else 0.0
+        return self
 
+    @property
+    def grown(self) -> int:
+        return self._looks[-1][1] - self._looks[0][1]
 
-def _beat(name: str, started_at: datetime, statistics: Statistics, trades_per_second: float) -> None:
-    now = timezone.now()
-    Ingester.objects.update_or_create(
-        name=name,
-        defaults={
-            "started_at": started_at,
-            "beat_at": now,
-            "connected": statistics.connected,
-            "heals": statistics.heals,
-            "trades_per_second": trades_per_second,
-            "lag_us": statistics.lag_us,
-        },
-    )
-    Ingester.objects.filter(beat_at__lt=now - FORGOTTEN_AFTER).delete()
+    @property
+    def per_second(self) -> float:
+        elapsed_s = self._looks[-1][0] - self._looks[0][0]
+        return self.grown / elapsed_s if elapsed_s > 0 else 0.0

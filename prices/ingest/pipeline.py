@@ -1,30 +1,37 @@
 """Wires the threads of the ingester together, watches over them and stops them in order.
 
-Connections (socket -> buffer), writer (buffer -> tape), healer (gaps -> tape) and heartbeat run until someone asks them
-to stop, or until one of them dies of something nobody expected: then all stop, and the error is raised here for the
-process to end with. Never a process that is half alive.
+Connections (socket -> buffer), writer (buffer -> tape), gap watch (tape -> gaps), healer (gaps -> tape) and heartbeat
+run until someone asks them to stop, or until one of them dies of something nobody expected: then all stop, and the
+error is raised here for the process to end with. Never a process that is half alive.
 """
 
 import logging
 import threading
 import time
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from functools import partial
 from types import TracebackType
 from typing import Self
+from uuid import uuid4
 
 from django.db import Error, connection
 
-from prices.binance.rest import RestClient
+from prices import queries
+from prices.binance.clock import ExchangeClock
+from prices.binance.rest import ExchangeRefused, RestClient
 from prices.binance.stream import SILENCE_LIMIT_S, Stream
 from prices.ingest.buffer import Buffer
 from prices.ingest.connections import LONGEST_LIFE_S, Connections
-from prices.ingest.healer import CHECK_INTERVAL_S, Healer
-from prices.ingest.heartbeat import keep_in_touch
+from prices.ingest.gap_watch import CHECK_INTERVAL_S, GapWatch
+from prices.ingest.healer import Healer
+from prices.ingest.heartbeat import Heartbeat, ingester_name
+from prices.ingest.lease import HealerLease
 from prices.ingest.outage import Outage
+from prices.ingest.renewal import ConnectionRenewal
 from prices.ingest.silence import SilenceWatch
 from prices.ingest.statistics import Statistics
-from prices.ingest.writer import write_trades
+from prices.ingest.writer import Writer
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +39,8 @@ logger = logging.getLogger(__name__)
 STOP_READING_WITHIN_S = 1.5
 FLUSH_WITHIN_S = 2.0
 REST_WITHIN_S = 0.5
+WRONG_CLOCK_US = 1_000_000
+ASK_THE_TIME_AGAIN_S = 30.0
 
 
 class Pipeline:
@@ -56,6 +65,8 @@ class Pipeline:
         self._stop = threading.Event()
         self._give_up_writing = threading.Event()
         self._silence_limit_s = silence_limit_s
+        self._clock = ExchangeClock()
+        self._clock_not_before = 0.0
         self._connections = Connections(
             ws_url,
             symbols,
@@ -63,16 +74,19 @@ class Pipeline:
             self.statistics,
             open_stream=partial(Stream, silence_limit_s=silence_limit_s),
             longest_life_s=longest_connection_s,
+            exchange_now_us=self._clock.now_us,
         )
-        self._client = RestClient(rest_url)
+        self._client = RestClient(rest_url, exchange_now_us=self._clock.now_us)
+        self._lease = HealerLease(f"{ingester_name()}:{uuid4().hex[:8]}")
         follow = self._connections.follow if follow_tracked else None
         self._reader = self._make_thread("connections", lambda: self._connections.run(self._stop))
-        self._writer = self._make_thread(
-            "writer", lambda: write_trades(self.buffer, self.statistics, self._give_up_writing)
-        )
+        writer = Writer(self.buffer, self.statistics, self._give_up_writing, self._clock.now_us)
+        heartbeat = Heartbeat(self.statistics, self._clock, lambda: self._connections.symbols, follow)
+        self._writer = self._make_thread("writer", writer.run)
         self._others = [
-            self._make_thread("healer", self._keep_whole),
-            self._make_thread("heartbeat", lambda: keep_in_touch(self.statistics, follow, self._stop)),
+            self._make_thread("gap watch", self._watch),
+            self._make_thread("healer", self._heal),
+            self._make_thread("heartbeat", lambda: heartbeat.run(self._stop)),
         ]
 
     def __enter__(self) -> Self:
@@ -108,25 +122,59 @@ class Pipeline:
         if error is None and self._failure is not None:
             raise self._failure
 
-    def _keep_whole(self) -> None:
-        """The healer's thread: it alone talks to the exchange's REST interface."""
-        healer = Healer(self._client, self.statistics)
-        silence = SilenceWatch(self._client, self._connections, self._silence_limit_s)
-        outage = Outage("the healer")
+    def _watch(self) -> None:
+        """The thread that looks for gaps: it never waits for the exchange."""
+        watch = GapWatch(self._lease, self.statistics, lambda: self._connections.symbols)
+        outage = Outage("the gap watch")
         try:
             while not self._stop.is_set():
                 try:
+                    watch.step()
+                    outage.end()
+                except Error as error:
+                    outage.note(error)
+                self._stop.wait(CHECK_INTERVAL_S)
+            with suppress(Error):
+                self._lease.release()
+        finally:
+            connection.close()
+
+    def _heal(self) -> None:
+        """The healer's thread: it alone talks to the exchange's REST interface."""
+        healer = Healer(self._client, self._lease, self.statistics, queries.database_now)
+        silence = SilenceWatch(self._client, self._connections, self._clock.now_us, self._silence_limit_s)
+        outage = Outage("the healer")
+        renewal = ConnectionRenewal()
+        try:
+            while not self._stop.is_set():
+                renewal.renew_when_due()
+                try:
+                    self._set_the_clock()
                     silence.step()
                     wait_s = healer.step()
                     outage.end()
                 except Error as error:
                     outage.note(error)
-                    healer.forget_the_lead()
                     wait_s = CHECK_INTERVAL_S
                 self._stop.wait(wait_s)
         finally:
             self._client.close()
             connection.close()
+
+    def _set_the_clock(self) -> None:
+        """Ask the exchange what time it is, now and then, and say so when this machine's clock is wrong."""
+        if not self._clock.is_due() or time.monotonic() < self._clock_not_before or self._client.seconds_to_wait() > 0:
+            return
+        try:
+            measured = self._client.server_time()
+        except ExchangeRefused:
+            self._clock_not_before = time.monotonic() + ASK_THE_TIME_AGAIN_S
+            return
+        self._clock.note(measured)
+        if abs(measured.offset_us) > WRONG_CLOCK_US + measured.error_us:
+            direction = "behind" if measured.offset_us > 0 else "ahead of"
+            seconds = abs(measured.offset_us) / 1_000_000
+            logger.warning("this machine's clock is %.1f s %s the exchange's: set it, by NTP say", seconds, direction)
 
     def _make_thread(self, name: str, work: Callable[[], None]) -> threading.Thread:
         def guarded() -> None:

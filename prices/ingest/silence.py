@@ -5,13 +5,13 @@ the tape, that trade is stored, so that the hole before it is found and healed, 
 """
 
 import logging
-import time
+from collections.abc import Callable
 
 from prices import tape
 from prices.binance.rest import ExchangeRefused, RestClient
 from prices.binance.stream import SILENCE_LIMIT_S
 from prices.ingest.connections import Connections
-from prices.models import Candle
+from prices.models import Candle, Symbol
 
 logger = logging.getLogger(__name__)
 
@@ -28,10 +28,12 @@ class SilenceWatch:
         self,
         client: RestClient,
         connections: Connections,
+        exchange_now_us: Callable[[], int],
         suspicious_after_s: float = SILENCE_LIMIT_S,
     ) -> None:
         self._client = client
         self._connections = connections
+        self._exchange_now_us = exchange_now_us
         self._suspicious_after_s = suspicious_after_s
         self._patience_s: dict[str, float] = {}
 
@@ -41,7 +43,8 @@ class SilenceWatch:
             silent_s = self._connections.silent_for_s(symbol)
             patience_s = self._patience_s.get(symbol, self._suspicious_after_s)
             if silent_s < self._suspicious_after_s:
-                self._patience_s.pop(symbol, None)
+                if self._patience_s.pop(symbol, None):
+                    _note_trouble(symbol, "")
             elif silent_s >= patience_s and not self._client.seconds_to_wait():
                 self._ask(symbol, silent_s)
                 return
@@ -51,26 +54,31 @@ class SilenceWatch:
             newest = self._client.newest_trade(symbol)
         except ExchangeRefused as refused:
             self._patience_s[symbol] = silent_s + ASK_AGAIN_AFTER_S
-            if refused.about_the_request:
+            if refused.unknown_symbol:
                 self._patience_s[symbol] = silent_s + RARELY_S
-                logger.warning("%s is silent, and the exchange may not know that symbol: %s", symbol, refused)
+                _note_trouble(symbol, "the exchange does not know this symbol")
+                logger.warning("%s is silent, and the exchange does not know that symbol: %s", symbol, refused)
             else:
                 logger.warning("%s is silent for %.0f s; the exchange can't say why: %s", symbol, silent_s, refused)
             return
+        _note_trouble(symbol, "")
         self._patience_s[symbol] = min(2 * silent_s, silent_s + RARELY_S)
         if newest is None:
             return
         tape_is_behind = newest.trade_id > (_newest_stored_id(symbol) or -1)
         if tape_is_behind:
-            tape.store([newest])
+            tape.store([newest], followed=[symbol])
         # Another ingester may have filled the tape while our own stream is dead.
-        heard_until_us = time.time_ns() // 1000 - int(silent_s * 1_000_000)
+        heard_until_us = self._exchange_now_us() - int(silent_s * 1_000_000)
         if tape_is_behind or newest.timestamp_us > heard_until_us + CLOCK_TOLERANCE_US:
             reason = f"{symbol} was silent for {silent_s:.0f} s while it was traded"
             self._connections.replace(symbol, reason, self._suspicious_after_s)
 
 
+def _note_trouble(symbol: str, trouble: str) -> None:
+    Symbol.objects.filter(name=symbol).exclude(trouble=trouble).update(trouble=trouble)
+
+
 def _newest_stored_id(symbol: str) -> int | None:
-    """Not asked of `prices/queries`, which replaces a dead connection unnoticed: the healer's lock hangs on it."""
     newest = Candle.objects.filter(symbol=symbol).order_by("-minute")
     return newest.values_list("last_trade_id", flat=True).first()

@@ -14,15 +14,18 @@ class Statistics:
     delayed_trades: int = 0
     connections: int = 0
     connected: bool = False
+    refusal: str = ""  # why the last bad frame was one
     # written by the writer
     batches: int = 0
     stored_trades: int = 0
     duplicate_trades: int = 0
+    contradicting_trades: int = 0  # stored with another time already
     newest_trade_us: int = 0  # of the trades stored, in microseconds since 1970
     lag_us: int | None = None  # how long the newest of the last batch took from the exchange to the tape
     database_retries: int = 0
-    # written by the healer
+    # written by the gap watch
     heals: bool = False
     open_gaps: int = 0
     missing_trades: int = 0
+    # written by the healer
     healed_trades: int = 0

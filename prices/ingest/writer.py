@@ -7,6 +7,7 @@ nothing if it had been committed after all. It ends when the buffer is closed an
 import logging
 import threading
 import time
+from collections.abc import Callable
 
 from django.db import Error, connection
 
@@ -15,44 +16,78 @@ from prices.domain.backoff import backoff_delays
 from prices.domain.trade import Trade
 from prices.ingest.buffer import Buffer
 from prices.ingest.outage import Outage
+from prices.ingest.renewal import ConnectionRenewal
 from prices.ingest.statistics import Statistics
 
 logger = logging.getLogger(__name__)
 
 LONGEST_RETRY_DELAY_S = 5.0
+# That what is followed is wanted is told to the database with a symbol's first trade, and again now and then.
+FOLLOWING_HOLDS_S = 60.0
 
 
-def write_trades(buffer: Buffer, statistics: Statistics, give_up: threading.Event) -> None:
-    """Store batches until the buffer is closed and empty, or `give_up` is set while the database is out of reach."""
-    outage = Outage("the writer")
-    try:
-        while batch := buffer.take():
-            stored = _store_patiently(batch, statistics, outage, give_up)
-            if stored is None:
-                logger.warning("stopped with %d trades not stored; the next start heals them", len(batch) + len(buffer))
-                return
-            statistics.batches += 1
-            statistics.stored_trades += stored.inserted
-            statistics.duplicate_trades += stored.duplicates
-            newest_us = max(trade.timestamp_us for trade in batch)
-            statistics.newest_trade_us = max(statistics.newest_trade_us, newest_us)
-            statistics.lag_us = time.time_ns() // 1000 - newest_us
-    finally:
-        connection.close()
+class Writer:
+    """Belongs to the thread that stores."""
 
+    def __init__(
+        self,
+        buffer: Buffer,
+        statistics: Statistics,
+        give_up: threading.Event,
+        exchange_now_us: Callable[[], int],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._buffer = buffer
+        self._statistics = statistics
+        self._give_up = give_up
+        self._exchange_now_us = exchange_now_us
+        self._clock = clock
+        self._outage = Outage("the writer")
+        self._renewal = ConnectionRenewal(clock)
+        self._following: set[str] = set()
+        self._following_since = clock()
 
-def _store_patiently(
-    batch: list[Trade], statistics: Statistics, outage: Outage, give_up: threading.Event
-) -> tape.Stored | None:
-    for delay_s in backoff_delays(first_s=0.2, longest_s=LONGEST_RETRY_DELAY_S):
+    def run(self) -> None:
+        """Store batches until the buffer is closed and empty, or it is to give up while the database is away."""
         try:
-            stored = tape.store(batch)
-        except Error as error:
-            outage.note(error)
-            statistics.database_retries += 1
-            if give_up.wait(delay_s):
-                return None
-        else:
-            outage.end()
-            return stored
-    raise AssertionError("a back-off never ends")
+            while batch := self._buffer.take():
+                if not self.store(batch):
+                    left = len(batch) + len(self._buffer)
+                    logger.warning("stopped with %d trades not stored; the next start heals them", left)
+                    return
+                self._renewal.renew_when_due()
+        finally:
+            connection.close()
+
+    def store(self, batch: list[Trade]) -> bool:
+        """Store one batch, however long the database is away; False when it is to give up meanwhile."""
+        for delay_s in backoff_delays(first_s=0.2, longest_s=LONGEST_RETRY_DELAY_S):
+            try:
+                stored = tape.store(batch, followed=self._new_among(batch))
+            except Error as error:
+                self._outage.note(error)
+                self._statistics.database_retries += 1
+                if self._give_up.wait(delay_s):
+                    return False
+            else:
+                self._outage.end()
+                self._following.update(trade.symbol for trade in batch)
+                self._count(batch, stored)
+                return True
+        raise AssertionError("a back-off never ends")
+
+    def _new_among(self, batch: list[Trade]) -> set[str]:
+        """The symbols whose trades may not be wanted yet, as far as the database knows."""
+        if self._clock() - self._following_since > FOLLOWING_HOLDS_S:
+            self._following, self._following_since = set(), self._clock()
+        return {trade.symbol for trade in batch} - self._following
+
+    def _count(self, batch: list[Trade], stored: tape.Stored) -> None:
+        statistics = self._statistics
+        statistics.batches += 1
+        statistics.stored_trades += stored.inserted
+        statistics.duplicate_trades += stored.duplicates
+        statistics.contradicting_trades += stored.contradictions
+        newest_us = max(trade.timestamp_us for trade in batch)
+        statistics.newest_trade_us = max(statistics.newest_trade_us, newest_us)
+        statistics.lag_us = self._exchange_now_us() - newest_us

@@ -160,7 +160,7 @@ class Hub:
         )
         if with_status:
             now = datetime.now(UTC)
-            state = replace(state, movements=self._read_movements(now, symbols), status=_encode(read_status(now)))
+            state = replace(state, movements=self._read_movements(now, symbols), status=_encode(read_status()))
         self._publish(state)
         self._answered_at = self._clock()
 

@@ -163,7 +163,7 @@ def _status() -> dict[str, Any]:
     if known := hub.status:
         return dict(orjson.loads(known))
     try:
-        return ask_within(ANSWER_WITHIN_S, lambda: read_status(datetime.now(UTC)))
+        return ask_within(ANSWER_WITHIN_S, read_status)
     except (Error, TimeoutError) as error:
         log_unreachable_database(error)
         return database_gone(datetime.now(UTC))

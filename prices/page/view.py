@@ -99,7 +99,7 @@ def _fill(query: QueryDict, now: datetime) -> dict[str, Any]:
         "prices": [_price_row(name, latest.get(name)) for name in symbols],
         "most_cards": MOST_CARDS,
         "is_watchlist": len(symbols) > MOST_CARDS,
-        "trust": read_status(now),
+        "trust": read_status(),
         "chart_symbol": symbol,
         "intervals": list(INTERVALS),
         "open": query.get("ask") if query.get("ask") in QUESTIONS else QUESTIONS[0],

@@ -3,17 +3,29 @@
 In: symbols and aware UTC datetimes. Out: exact prices, aware UTC datetimes, facts about the tape. One query a question.
 """
 
-from prices.queries.candles import candles
+from prices.queries.candles import candle_page, candles
+from prices.queries.clock import database_now
 from prices.queries.prices import high_low, last_whole_minute, latest_prices, movements, price_at_second
 from prices.queries.symbols import symbol_names, tracked_symbols
-from prices.queries.tape import approximate_trades, ingesters, last_audit, newest_gap, symbol_states
+from prices.queries.tape import (
+    approximate_trades,
+    ingesters,
+    last_audit,
+    last_look,
+    newest_gap,
+    symbol_states,
+    tape_state,
+)
 
 __all__ = [
     "approximate_trades",
+    "candle_page",
     "candles",
+    "database_now",
     "high_low",
     "ingesters",
     "last_audit",
+    "last_look",
     "last_whole_minute",
     "latest_prices",
     "movements",
@@ -21,5 +33,6 @@ __all__ = [
     "price_at_second",
     "symbol_names",
     "symbol_states",
+    "tape_state",
     "tracked_symbols",
 ]

@@ -1,20 +1,39 @@
-"""The state of the tape: who writes it, what is missing, what was proven. In: nothing. Out: facts, no judgement."""
+"""The state of the tape: who writes it, what is missing, what was proven. In: nothing. Out: facts, no judgement.
 
-from datetime import datetime
+Times are the database's, but for those of trades, which are the exchange's.
+"""
+
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
+from prices.queries.clock import database_now
 from prices.queries.connection import fetch_all
 
 
 class IngesterState(NamedTuple):
-    """`lag_us`: how long the newest trade took from the exchange to the tape."""
+    """A running ingester, or one that was not stopped in order, as it last told of itself."""
 
     name: str
     beat_at: datetime
     connected: bool
     heals: bool
     trades_per_second: float
-    lag_us: int | None
+    lag_us: int | None  # how long the newest trade took from the exchange to the tape
+    symbols: list[str]  # what it follows
+    clock_offset_us: int | None = None  # the exchange's clock minus its machine's; None: not known
+    database_offset_us: int | None = None  # the exchange's clock minus the database's
+    recent_frames: int = 0  # over the last seconds
+    recent_refused: int = 0  # of these, not a trade to keep
+    refusal: str = ""  # why the last one was refused
+
+
+class LookState(NamedTuple):
+    """The last look at all that is wanted, and whether what is missing can be fetched."""
+
+    looked_at: datetime | None = None  # None: never
+    unseen_runs: int = 0  # wanted since, and not looked at yet
+    trouble: str = ""  # why nothing can be fetched
+    trouble_since: datetime | None = None
 
 
 class GapState(NamedTuple):
@@ -38,19 +57,56 @@ class SymbolState(NamedTuple):
     tracked: bool
     newest_trade_at: datetime | None
     recent_since: datetime | None
-    recent_minutes: int
-    recent_trades: int
-    open_gaps: int
-    missing_trades: int
-    unavailable_trades: int
-    # Ids that lack among the recent ones, noted as a gap by now or not; without those that the exchange itself lacks.
+    recent_ids: int  # from the first recent trade to the newest, missing ones too
+    recent_pauses: int  # how often one recent minute joins the next, without a missing trade between
+    recent_pauses_s: float  # how long it took from the end of the one to the next, all in all
+    open_gaps: int = 0
+    missing_trades: int = 0
+    lost_trades: int = 0  # missing, and no longer asked for
+    # Ids that lack among the recent ones, noted as a gap by now or not; without those that are no longer asked for.
     recent_missing: int = 0
+    failing_since: datetime | None = None  # since then the exchange's answers bring nothing of an open gap
+    failure: str = ""
+    outcomes: str = ""  # of the gaps in which trades are lost
+    trouble: str = ""  # what the exchange said of it
+
+
+class TapeState(NamedTuple):
+    """All of one moment. `exchange_now`: what the exchange's clock says, as far as an ingester knows it."""
+
+    now: datetime
+    exchange_now: datetime
+    ingesters: list[IngesterState]
+    symbols: list[SymbolState]
+    look: LookState
+
+
+def tape_state(now: datetime | None = None) -> TapeState:
+    """`now`: the database's time, for tests. Raises django.db.Error."""
+    known = ingesters()
+    now = now or database_now()
+    newest = max(
+        (one for one in known if one.database_offset_us is not None), key=lambda one: one.beat_at, default=None
+    )
+    offset = timedelta(microseconds=(newest.database_offset_us or 0) if newest else 0)
+    return TapeState(now, now + offset, known, symbol_states(), last_look())
 
 
 def ingesters() -> list[IngesterState]:
     """The ingesters that have not been stopped in order, running or not, by name."""
-    rows = fetch_all("SELECT name, beat_at, connected, heals, trades_per_second, lag_us FROM ingesters ORDER BY name")
-    return [IngesterState(*row) for row in rows]
+    columns = ", ".join(IngesterState._fields)
+    return [IngesterState(*row) for row in fetch_all(f"SELECT {columns} FROM ingesters ORDER BY name")]  # noqa: S608
+
+
+def last_look() -> LookState:
+    """The last look, by whichever ingester."""
+    rows = fetch_all(
+        """
+        SELECT looked_at, (SELECT count(*) FROM coverage WHERE coverage.looked_at IS NULL), trouble, trouble_since
+        FROM leases WHERE name = 'healer'
+        """
+    )
+    return LookState(*rows[0]) if rows else LookState()
 
 
 def last_audit() -> AuditResult | None:
@@ -60,41 +116,62 @@ def last_audit() -> AuditResult | None:
 
 
 _SYMBOL_STATES = """
-SELECT symbols.name, symbols.tracked, newest.timestamp,
-       recent.since, recent.minutes, recent.trades,
-       coalesce(missing.gaps, 0), coalesce(missing.trades, 0), coalesce(unavailable.trades, 0),
-       greatest(0, recent.lacking - (
-           SELECT coalesce(sum(unavailable_trades), 0) FROM gaps
-           WHERE gaps.symbol = symbols.name AND outcome = 'unavailable' AND last_missing_id > recent.first_id
-       ))::bigint
+WITH lacking AS MATERIALIZED (
+    SELECT symbol,
+           count(*) FILTER (WHERE closed_at IS NULL) AS gaps,
+           coalesce(sum(missing_trades) FILTER (WHERE closed_at IS NULL), 0)::bigint AS trades,
+           coalesce(sum(missing_trades) FILTER (WHERE closed_at IS NOT NULL AND outcome <> 'not wanted'), 0)::bigint
+               AS lost,
+           min(failing_since) FILTER (WHERE closed_at IS NULL) AS failing_since,
+           max(last_error) FILTER (WHERE closed_at IS NULL AND failing_since IS NOT NULL) AS failure,
+           string_agg(DISTINCT outcome, ', ') FILTER (WHERE closed_at IS NOT NULL AND outcome <> 'not wanted')
+               AS outcomes
+    FROM gaps
+    WHERE missing_trades > 0
+    GROUP BY symbol
+)
+SELECT symbols.name, symbols.tracked, newest.timestamp, recent.since, recent.ids, recent.pauses, recent.pauses_s,
+       coalesce(lacking.gaps, 0), coalesce(lacking.trades, 0), coalesce(lacking.lost, 0),
+       greatest(0, recent.lacking - CASE WHEN lacking.lost > 0 THEN (
+           SELECT coalesce(sum(missing_trades), 0) FROM gaps
+           WHERE gaps.symbol = symbols.name AND missing_trades > 0 AND closed_at IS NOT NULL
+             AND last_missing_id > recent.first_id AND outcome <> 'begun anew'
+       ) ELSE 0 END)::bigint,
+       lacking.failing_since, coalesce(lacking.failure, ''), coalesce(lacking.outcomes, ''), symbols.trouble
 FROM symbols
+LEFT JOIN lacking ON lacking.symbol = symbols.name
 LEFT JOIN LATERAL (
     SELECT timestamp FROM prices
     WHERE prices.symbol = symbols.name
     ORDER BY timestamp DESC, trade_id DESC
     LIMIT 1
 ) AS newest ON true
+LEFT JOIN coverage ON coverage.symbol = symbols.name AND coverage.last_trade_id IS NULL
 CROSS JOIN LATERAL (
-    SELECT min(minute) AS since, count(*) AS minutes, coalesce(sum(trade_count), 0) AS trades,
+    SELECT min(minute) AS since,
            min(first_trade_id) AS first_id,
-           coalesce(max(last_trade_id) - min(first_trade_id) + 1 - sum(trade_count), 0) AS lacking
+           coalesce(max(last_trade_id) - min(first_trade_id) + 1, 0) AS ids,
+           coalesce(max(last_trade_id) - min(first_trade_id) + 1 - sum(trade_count), 0) AS lacking,
+           count(*) FILTER (WHERE joins) AS pauses,
+           coalesce(extract(
+               epoch FROM sum(minute - previous_minute - interval '1 minute') FILTER (WHERE joins)
+           ), 0)::float AS pauses_s
     FROM (
-        SELECT minute, trade_count, first_trade_id, last_trade_id FROM candles
-        WHERE candles.symbol = symbols.name
-        ORDER BY minute DESC
-        LIMIT 60
-    ) AS newest_candles
+        SELECT minute, trade_count, first_trade_id, last_trade_id,
+               lag(minute) OVER (ORDER BY minute) AS previous_minute,
+               lag(last_trade_id) OVER (ORDER BY minute) + 1 = first_trade_id AS joins
+        FROM (
+            SELECT minute, trade_count, first_trade_id, last_trade_id FROM candles
+            WHERE candles.symbol = symbols.name
+              AND first_trade_id >= coalesce(coverage.first_trade_id, 0)
+              AND minute > coalesce(coverage.begins_at, '-infinity')
+            ORDER BY minute DESC
+            LIMIT 60
+        ) AS newest_candles
+    ) AS neighbours
 ) AS recent
-LEFT JOIN (
-    SELECT symbol, count(*) AS gaps,
-           sum(last_missing_id - coalesce(fetched_through_id, first_missing_id - 1))::bigint AS trades
-    FROM gaps WHERE closed_at IS NULL GROUP BY symbol
-) AS missing ON missing.symbol = symbols.name
-LEFT JOIN (
-    SELECT symbol, sum(unavailable_trades)::bigint AS trades
-    FROM gaps WHERE outcome = 'unavailable' GROUP BY symbol
-) AS unavailable ON unavailable.symbol = symbols.name
-WHERE symbols.tracked OR missing.gaps > 0
+WHERE symbols.tracked OR lacking.gaps > 0 OR lacking.lost > 0
+   OR symbols.name IN (SELECT unnest(ingesters.symbols) FROM ingesters)
 ORDER BY symbols.name
 """
 
@@ -111,7 +188,7 @@ def newest_gap() -> GapState | None:
 
 
 def symbol_states() -> list[SymbolState]:
-    """Every symbol that is tracked or has an open gap, by name."""
+    """Every symbol that is tracked or followed, or of which trades are missing, by name."""
     return [SymbolState(*row) for row in fetch_all(_SYMBOL_STATES)]
 
 

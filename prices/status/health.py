@@ -1,37 +1,53 @@
-"""Is the tape alive and whole? In: what is known of ingesters and symbols. Out: the judgement, and its reasons."""
+"""Is the tape alive and whole? In: what is known of ingesters, symbols and looks. Out: the judgement, and its reasons.
 
-from collections.abc import Sequence
+It is said here once; /health, /status, the page and the metrics show it. "Whole" is only said when somebody has looked
+lately at all that is wanted, and nothing of it was missing.
+"""
+
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from prices.queries.tape import IngesterState, SymbolState
+from prices.queries.tape import IngesterState, SymbolState, TapeState
+from prices.status.words import in_words
 
 HEARTBEAT_WITHIN_S = 30.0
+# A look for missing trades is due every two seconds. When the one that looks is gone, another takes over after ten.
+LOOK_WITHIN_S = 30.0
 # A symbol is stale when its newest trade is older than a minute and than this many times its usual silence.
 STALE_AFTER_S = 60.0
 STALE_AFTER_SILENCES = 20
 # So few trades tell nothing of a symbol's rate: it gets at least an hour.
 FEWEST_TRADES = 20
 UNKNOWN_RATE_S = 3600.0
+# However quiet it used to be: nobody takes a price of the day before for live.
+LONGEST_SILENCE_S = 86_400.0
 # How long a symbol may go without its very first trade.
 FIRST_TRADE_WITHIN_S = 300.0
+# What is missing and can't be fetched for so long is a failure; before, it is told beside.
+FETCHED_WITHIN_S = 300.0
+TROUBLE_TOLD_AFTER_S = 5.0
+# Two clocks this far apart are told of.
+WRONG_CLOCK_S = 2.0
 
-WHOLE, HEALING, FAILING = "whole", "healing", "failing"
+WHOLE, HEALING, STARTING, FAILING = "whole", "healing", "starting", "failing"
 
 
 def longest_silence_s(state: SymbolState, stale_after_s: float = STALE_AFTER_S) -> float:
     """The age at which a symbol's newest trade is too old, judged by the symbol's own recent minutes.
 
-    Its usual silence is the mean time between two trades or, since a quiet symbol's trades come in bursts, the mean
-    silence between two minutes that have some, whichever is longer.
+    Its usual silence is the mean time between two trades, whether they were stored or are missing; or, since a quiet
+    symbol's trades come in bursts, the mean silence between two minutes that join, whichever is longer.
     """
     if state.newest_trade_at is None or state.recent_since is None:
         return FIRST_TRADE_WITHIN_S
     span_s = (state.newest_trade_at - state.recent_since).total_seconds()
-    silence_s = max(span_s / state.recent_trades, span_s / state.recent_minutes - 60.0)
-    shortest_s = stale_after_s if state.recent_trades >= FEWEST_TRADES else UNKNOWN_RATE_S
-    return max(shortest_s, STALE_AFTER_SILENCES * silence_s)
+    silence_s = span_s / max(1, state.recent_ids)
+    if state.recent_pauses:
+        silence_s = max(silence_s, state.recent_pauses_s / state.recent_pauses)
+    shortest_s = stale_after_s if state.recent_ids >= FEWEST_TRADES else UNKNOWN_RATE_S
+    return min(LONGEST_SILENCE_S, max(shortest_s, STALE_AFTER_SILENCES * silence_s))
 
 
 @dataclass
@@ -39,62 +55,151 @@ class Examiner:
     """Judges what it is shown. Of the past it knows only since when it has seen a symbol without any trade."""
 
     heartbeat_within_s: float = HEARTBEAT_WITHIN_S
+    look_within_s: float = LOOK_WITHIN_S
     stale_after_s: float = STALE_AFTER_S
     _waiting_since: dict[str, datetime] = field(default_factory=dict)
 
-    def examine(
-        self, ingesters: Sequence[IngesterState], symbols: Sequence[SymbolState], now: datetime
-    ) -> dict[str, Any]:
+    def examine(self, tape: TapeState) -> dict[str, Any]:
         """The body of the answer."""
-        described = [self._describe(state, now) for state in symbols]
-        reasons = [reason for _, reason in described if reason]
-        alive = {one.name for one in ingesters if seconds_since(one.beat_at, now) <= self.heartbeat_within_s}
-        if not alive:
-            reasons.insert(0, f"No ingester runs: none has shown a heartbeat for {self.heartbeat_within_s:.0f} s.")
-        status = HEALING if any(state.open_gaps or state.recent_missing for state in symbols) else WHOLE
+        alive = self.alive(tape)
+        symbols = [self._describe(state, tape, alive) for state in tape.symbols]
+        troubles = list(_fetch_troubles(tape))
+        reasons = [
+            *self._nobody_runs(alive),
+            *(self._nobody_looked(tape) if alive else ()),
+            *_refusals(alive),
+            *(reason for _, reason in symbols if reason),
+            *(reason for reason, since_s in troubles if since_s > FETCHED_WITHIN_S),
+        ]
+        is_healing = bool(tape.look.unseen_runs) or any(s.open_gaps or s.recent_missing for s in tape.symbols)
+        waits = any(s.newest_trade_at is None and _is_followed(s, alive) for s in tape.symbols) or not tape.symbols
+        status = FAILING if reasons else HEALING if is_healing else STARTING if waits else WHOLE
         return {
-            "status": FAILING if reasons else status,
-            "reasons": reasons,
-            "ingesters": [
-                {
-                    "name": ingester.name,
-                    "beat_age_s": seconds_since(ingester.beat_at, now),
-                    "connected": ingester.connected and ingester.name in alive,
-                    "heals": ingester.heals and ingester.name in alive,
-                }
-                for ingester in ingesters
-            ],
-            "symbols": [row for row, _ in described],
+            "status": status,
+            "reasons": reasons or [reason for reason, since_s in troubles if since_s > TROUBLE_TOLD_AFTER_S],
+            "notes": [*_losses(tape), *_wrong_clocks(alive), *_some_refused(alive)],
+            "looked_age_s": None if tape.look.looked_at is None else seconds_since(tape.look.looked_at, tape.now),
+            "look_within_s": self.look_within_s,
+            "ingesters": [_describe_ingester(one, one in alive, tape.now) for one in tape.ingesters],
+            "symbols": [row for row, _ in symbols],
         }
 
-    def _describe(self, state: SymbolState, now: datetime) -> tuple[dict[str, Any], str]:
+    def alive(self, tape: TapeState) -> list[IngesterState]:
+        """The ingesters whose heartbeat is recent; one that is told of a time to come is not."""
+        return [one for one in tape.ingesters if is_recent(one.beat_at, self.heartbeat_within_s, tape.now)]
+
+    def _nobody_runs(self, alive: list[IngesterState]) -> Iterator[str]:
+        if not alive:
+            yield f"No ingester runs: none has shown a heartbeat for {in_words(self.heartbeat_within_s)}."
+
+    def _nobody_looked(self, tape: TapeState) -> Iterator[str]:
+        looked_at = tape.look.looked_at
+        if looked_at is None:
+            yield "Nobody has looked for missing trades yet."
+        elif not is_recent(looked_at, self.look_within_s, tape.now):
+            age = in_words(abs((tape.now - looked_at).total_seconds()))
+            yield f"Nobody has looked for missing trades for {age}: whether any is missing, nobody knows."
+
+    def _describe(self, state: SymbolState, tape: TapeState, alive: list[IngesterState]) -> tuple[dict[str, Any], str]:
         """A symbol's row, and the reason to worry about it, if any."""
-        age_s = seconds_since(state.newest_trade_at, now) if state.newest_trade_at else None
-        reason = self._reason(state, age_s, now) if state.tracked else ""
+        age_s = seconds_since(state.newest_trade_at, tape.exchange_now) if state.newest_trade_at else None
+        is_followed = _is_followed(state, alive)
+        reason = self._reason(state, age_s, tape, is_followed=is_followed) if state.tracked or is_followed else ""
         row = {
             "symbol": state.symbol,
+            "tracked": state.tracked,
+            "followed": is_followed,
             "newest_trade_age_s": age_s,
             "open_gaps": state.open_gaps,
-            # The candles tell of a hole at once, the healer's gaps two seconds later.
+            # The candles tell of a hole at once, the gaps on record some seconds later.
             "missing_trades": max(state.missing_trades, state.recent_missing),
-            "unavailable_trades": state.unavailable_trades,
+            "unavailable_trades": state.lost_trades,
             "stale": bool(reason),
         }
         return row, reason
 
-    def _reason(self, state: SymbolState, age_s: float | None, now: datetime) -> str:
+    def _reason(self, state: SymbolState, age_s: float | None, tape: TapeState, *, is_followed: bool) -> str:
+        if state.trouble:
+            return f"{state.symbol}: {state.trouble}."
+        if self.alive(tape) and not is_followed:
+            return f"{state.symbol} is tracked, but no running ingester follows it."
         longest_s = longest_silence_s(state, self.stale_after_s)
         if age_s is not None:
             self._waiting_since.pop(state.symbol, None)
             if age_s <= longest_s:
                 return ""
-            return f"{state.symbol} is stale: its newest trade is {age_s:.0f} s old, usual are up to {longest_s:.0f} s."
-        waited_s = seconds_since(self._waiting_since.setdefault(state.symbol, now), now)
+            ages = f"its newest trade is {in_words(age_s)} old, usual are up to {in_words(longest_s)}"
+            return f"{state.symbol} is stale: {ages}."
+        waited_s = seconds_since(self._waiting_since.setdefault(state.symbol, tape.now), tape.now)
         if waited_s <= longest_s:
             return ""
-        return f"{state.symbol} has not had a trade for {waited_s:.0f} s, and none ever. Is that its name?"
+        return f"{state.symbol} has not had a trade for {in_words(waited_s)}, and none ever. Is that its name?"
+
+
+def is_recent(time: datetime, within_s: float, now: datetime) -> bool:
+    """Whether that was within so many seconds. A clock that was set back makes nothing recent."""
+    return -within_s <= (now - time).total_seconds() <= within_s
 
 
 def seconds_since(time: datetime, now: datetime) -> float:
     """In seconds, to the tenth; a clock that is ahead makes nothing younger than new."""
     return round(max(0.0, (now - time) / timedelta(seconds=1)), 1)
+
+
+def _is_followed(state: SymbolState, alive: list[IngesterState]) -> bool:
+    return any(state.symbol in one.symbols for one in alive)
+
+
+def _describe_ingester(ingester: IngesterState, is_alive: bool, now: datetime) -> dict[str, Any]:
+    return {
+        "name": ingester.name,
+        "beat_age_s": seconds_since(ingester.beat_at, now),
+        "connected": ingester.connected and is_alive,
+        "heals": ingester.heals and is_alive,
+    }
+
+
+def _refusals(alive: list[IngesterState]) -> Iterator[str]:
+    """Frames come in, and none of them is a trade to keep."""
+    for one in alive:
+        if one.recent_refused and one.trades_per_second == 0 and one.recent_refused * 2 > one.recent_frames:
+            yield (
+                f"{one.name} refuses what the exchange sends, {one.recent_refused:,} of {one.recent_frames:,} frames "
+                f"in the last seconds: {one.refusal}."
+            )
+
+
+def _some_refused(alive: list[IngesterState]) -> Iterator[str]:
+    for one in alive:
+        if one.recent_refused and one.trades_per_second > 0:
+            yield f"{one.recent_refused:,} frame(s) of the last seconds were refused: {one.refusal}."
+
+
+def _fetch_troubles(tape: TapeState) -> Iterator[tuple[str, float]]:
+    """Why what is missing can't be fetched, and for how many seconds that has been so."""
+    if not any(state.open_gaps for state in tape.symbols):
+        return
+    look = tape.look
+    if look.trouble and look.trouble_since:
+        since_s = seconds_since(look.trouble_since, tape.now)
+        yield f"Missing trades can't be fetched, for {in_words(since_s)} now: {look.trouble}.", since_s
+        return
+    for state in tape.symbols:
+        if state.open_gaps and state.failing_since:
+            since_s = seconds_since(state.failing_since, tape.now)
+            why = f"{state.symbol}'s missing trades can't be fetched, for {in_words(since_s)} now"
+            yield f"{why}: {state.failure}.", since_s
+
+
+def _losses(tape: TapeState) -> Iterator[str]:
+    for state in tape.symbols:
+        if state.lost_trades:
+            yield f"{state.symbol}: {state.lost_trades:,} trade(s) are not to be had ({state.outcomes})."
+
+
+def _wrong_clocks(alive: list[IngesterState]) -> Iterator[str]:
+    for one in alive:
+        offset_s = (one.clock_offset_us or 0) / 1_000_000
+        if abs(offset_s) > WRONG_CLOCK_S:
+            direction = "behind" if offset_s > 0 else "ahead of"
+            yield f"The clock of {one.name} is {in_words(abs(offset_s))} {direction} the exchange's."

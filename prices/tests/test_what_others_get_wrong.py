@@ -196,12 +196,12 @@ def test_trades_of_one_instant_are_told_apart_by_their_ids():
 
 
 def test_a_minute_with_a_hole_is_not_called_complete(client, symbols):
-    minutes = [trade(number, at=NOON + number // 10 * timedelta(minutes=1)) for number in range(40) if number != 15]
+    minutes = [trade(number, at=NOON + number // 10 * timedelta(minutes=1)) for number in range(60) if number != 15]
     tape.store(minutes)
 
     candles = json.loads(client.get("/candles?symbol=BTCUSDT").content)
 
-    assert [candle["complete"] for candle in candles] == [False, False, True, False]
+    assert [candle["complete"] for candle in candles] == [False, False, False, True, False, False]
 
 
 def test_trades_of_two_symbols_with_the_same_id_are_both_stored():

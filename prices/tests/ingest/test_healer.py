@@ -1,55 +1,67 @@
-"""The healer step by step, against a simulated exchange and a clock of its own."""
+"""The healer step by step, against a simulated exchange, a clock of its own and a database's time of its own."""
 
+from datetime import timedelta
 from decimal import Decimal
-from threading import Event, Thread
 
 import pytest
-from django.db import connection
 
 from exchange_simulator import Rules, running_exchange
-from prices import gaps, tape
+from prices import coverage, gaps, tape
+from prices.binance.clock import machine_now_us
 from prices.binance.rest import RestClient
+from prices.domain.ids import Ids
 from prices.domain.trade import Trade
-from prices.ingest.healer import CHECK_INTERVAL_S, Healer
+from prices.ingest.gap_watch import CHECK_INTERVAL_S, GapWatch
+from prices.ingest.healer import Healer
+from prices.ingest.lease import LEASE_S, HealerLease
 from prices.ingest.statistics import Statistics
-from prices.models import Gap
+from prices.models import Coverage, Gap, Lease
+from prices.tests.factories import NOON
 from prices.tests.oracle import assert_the_tape_equals, traded
-from prices.tests.waiting import Clock, wait_until
+from prices.tests.waiting import Clock
 
 pytestmark = pytest.mark.django_db
+DAY_S = 86_400
+# Days pass here within seconds, and the exchange counts by its own clock.
+NO_LIMITS = Rules(request_weight_per_minute=None)
 
 
 class Patient:
-    """A healer whose waiting is done by setting its clock."""
+    """An ingester's gap watch and healer, whose waiting is done by setting their clock."""
 
-    def __init__(self, exchange, symbols, **options):
-        self.clock = Clock()
+    def __init__(self, exchange, symbols, name="host:1", clock=None, **options):
+        self.clock = clock or Clock()
         self.client = RestClient(exchange.rest_url, clock=self.clock, **options)
         self.statistics = Statistics()
         tape.add_symbols(symbols, tracked=True)
-        self.healer = Healer(self.client, self.statistics, self.clock)
+        lease = HealerLease(name, self.clock)
+        self.watch = GapWatch(lease, self.statistics)
+        self.healer = Healer(self.client, lease, self.statistics, self.now, self.clock)
         self.waited_s = 0.0
+        self.looked_at_s = float("-inf")
+
+    def now(self):
+        """The database's time."""
+        return NOON + timedelta(seconds=self.clock.now)
 
     def run(self, seconds=10, stride=0):
-        """Let it work until it has waited that long, in strides of at least so many seconds."""
+        """Let both work until they have waited that long, in strides of at least so many seconds."""
         until_s = self.waited_s + seconds
         while self.waited_s < until_s:
+            self.look()
             wait_s = max(stride, self.healer.step())
             self.clock.now += wait_s
             self.waited_s += wait_s
 
-
-@pytest.fixture(autouse=True)
-def lead_is_given_back(db):
-    """The test's own connection outlives the test, and would keep the healer's lock from the next one."""
-    yield
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_unlock_all()")
+    def look(self):
+        if self.waited_s - self.looked_at_s >= CHECK_INTERVAL_S:
+            self.watch.step(self.now())
+            self.looked_at_s = self.waited_s
 
 
 @pytest.fixture
 def exchange():
-    with running_exchange(["BTCUSDT"]) as exchange:
+    with running_exchange(["BTCUSDT"], rules=NO_LIMITS) as exchange:
         yield exchange
 
 
@@ -61,7 +73,11 @@ def healer(exchange):
 
 
 def store_all_but(exchange, missing):
-    tape.store([trade for trade in traded(exchange) if trade.trade_id not in missing])
+    follow([trade for trade in traded(exchange) if trade.trade_id not in missing])
+
+
+def follow(trades):
+    tape.store(trades, followed={trade.symbol for trade in trades})
 
 
 @pytest.mark.parametrize(
@@ -70,7 +86,7 @@ def store_all_but(exchange, missing):
     ids=["one", "many in a row", "some", "every seventh"],
 )
 def test_what_is_missing_is_fetched_and_stored(exchange, healer, missing):
-    exchange.trade(3000, spacing_us=100_000)
+    exchange.trade(3000, start_us=machine_now_us() - 600_000_000, spacing_us=100_000)
     store_all_but(exchange, missing)
 
     healer.run()
@@ -100,13 +116,15 @@ def test_a_whole_tape_needs_no_call(exchange, healer):
 
 
 def test_ids_that_the_exchange_no_longer_has_close_the_gap_for_good(healer):
-    with running_exchange(["BTCUSDT"], keep=500) as forgetful:
+    with running_exchange(["BTCUSDT"], keep=500, rules=NO_LIMITS) as forgetful:
         patient = Patient(forgetful, ["BTCUSDT"])
         known = forgetful.trade(2000)
         first, last = known[0], known[-1]
-        tape.store([to_trade(first), to_trade(last)])
+        follow([to_trade(first), to_trade(last)])
 
-        patient.run(seconds=30)
+        patient.run(seconds=DAY_S - 600, stride=600)
+        assert Gap.objects.get().outcome is None
+        patient.run(seconds=DAY_S, stride=600)
         calls = forgetful.rest_requests["historicalTrades"]
         patient.run(seconds=600)
         patient.client.close()
@@ -115,8 +133,8 @@ def test_ids_that_the_exchange_no_longer_has_close_the_gap_for_good(healer):
         assert_the_tape_equals([to_trade(first), *kept])
         gap = Gap.objects.get()
         assert gap.outcome == Gap.Outcome.UNAVAILABLE
-        assert gap.unavailable_trades == kept[0].trade_id - first.trade_id - 1
-        assert forgetful.rest_requests["historicalTrades"] == calls
+        assert gap.missing_trades == kept[0].trade_id - first.trade_id - 1
+        assert forgetful.rest_requests["historicalTrades"] == calls <= 30
 
 
 def to_trade(row):
@@ -127,7 +145,7 @@ def to_trade(row):
 
 def test_the_newest_gap_comes_first(exchange, healer):
     exchange.trade(9000)
-    gaps.record([gaps.Hole("BTCUSDT", 100, 2000), gaps.Hole("BTCUSDT", 5000, 6500)])
+    gaps.record([gaps.Hole("BTCUSDT", 100, 2000), gaps.Hole("BTCUSDT", 5000, 6500)], NOON)
 
     healer.run(seconds=0.1)
 
@@ -139,7 +157,8 @@ def test_symbols_take_turns():
     with running_exchange(["BTCUSDT", "ETHUSDT"]) as exchange:
         exchange.trade(12000)
         patient = Patient(exchange, ["BTCUSDT", "ETHUSDT"])
-        gaps.record([gaps.Hole("BTCUSDT", 10, 4000), gaps.Hole("ETHUSDT", 10, 4000)])
+        gaps.record([gaps.Hole("BTCUSDT", 10, 4000), gaps.Hole("ETHUSDT", 10, 4000)], NOON)
+        patient.look()
         for _ in range(4):
             patient.healer.step()
         patient.client.close()
@@ -149,7 +168,8 @@ def test_symbols_take_turns():
 
 def test_it_goes_on_where_it_was_after_a_restart(exchange, healer):
     exchange.trade(6000)
-    gaps.record([gaps.Hole("BTCUSDT", 10, 5000)])
+    gaps.record([gaps.Hole("BTCUSDT", 10, 5000)], NOON)
+    healer.look()
     healer.healer.step()
 
     again = Patient(exchange, ["BTCUSDT"])
@@ -160,7 +180,7 @@ def test_it_goes_on_where_it_was_after_a_restart(exchange, healer):
     assert Gap.objects.get().outcome == Gap.Outcome.HEALED
 
 
-def test_an_exchange_out_of_reach_is_tried_again_ever_more_rarely(exchange, healer):
+def test_an_exchange_out_of_reach_is_tried_again_ever_more_rarely_and_said(exchange, healer):
     exchange.trade(100)
     store_all_but(exchange, {50})
     exchange.stop()
@@ -171,11 +191,24 @@ def test_an_exchange_out_of_reach_is_tried_again_ever_more_rarely(exchange, heal
     assert gap.closed_at is None
     assert 8 <= gap.attempts <= 30
     assert "got no answer" in gap.last_error
+    assert "got no answer" in Lease.objects.get().trouble
+    assert Lease.objects.get().trouble_since is not None
+
+
+def test_trouble_is_over_with_the_first_answer(exchange, healer):
+    exchange.trade(100)
+    store_all_but(exchange, {50})
+    healer.look()
+    Lease.objects.update(trouble="left by another", trouble_since=NOON)
+
+    healer.run()
+
+    assert (Lease.objects.get().trouble, Lease.objects.get().trouble_since) == ("", None)
 
 
 def test_ids_the_exchange_does_not_know_yet_are_asked_for_again_and_others_first(exchange, healer):
     exchange.trade(3000)
-    gaps.record([gaps.Hole("BTCUSDT", 5000, 5010), gaps.Hole("BTCUSDT", 100, 110)])
+    gaps.record([gaps.Hole("BTCUSDT", 5000, 5010), gaps.Hole("BTCUSDT", 100, 110)], NOON)
 
     healer.run(seconds=5)
     ahead, behind = Gap.objects.order_by("-first_missing_id")
@@ -190,114 +223,94 @@ def test_ids_the_exchange_does_not_know_yet_are_asked_for_again_and_others_first
 
 def test_no_answer_is_no_proof_that_ids_are_gone_however_long_it_lasts(exchange, healer):
     exchange.trade(10)
-    gaps.record([gaps.Hole("BTCUSDT", 5000, 5010)])
+    gaps.record([gaps.Hole("BTCUSDT", 5000, 5010)], NOON)
 
-    healer.run(seconds=24 * 3600, stride=60)
+    healer.run(seconds=3 * DAY_S, stride=600)
 
     gap = Gap.objects.get()
-    assert gap.closed_at is None
-    assert 100 < gap.attempts < 200
+    assert (gap.closed_at, gap.doubted_since) == (None, None)
+    assert 300 < gap.attempts < 500
 
 
-def test_an_answer_that_passes_over_ids_once_is_no_proof_either(exchange, healer):
+def test_ids_that_turn_up_within_the_day_are_fetched(exchange, healer):
     exchange.trade(3000)
     store_all_but(exchange, {500, 501})
     exchange.forget("BTCUSDT", 500, 501)
-    healer.healer.step()
-    healer.clock.now += CHECK_INTERVAL_S
-    healer.healer.step()
-    assert Gap.objects.get().closed_at is None
-    healer.run()
+    healer.run(seconds=DAY_S // 2, stride=600)
+    gap = Gap.objects.get()
+    assert (gap.closed_at, gap.missing_trades) == (None, 2)
+    assert gap.last_error == "the exchange passes over 2 of these ids"
 
-    assert Gap.objects.get().outcome == Gap.Outcome.UNAVAILABLE
-    assert Gap.objects.get().unavailable_trades == 2
+    remembered = [trade for trade in traded(exchange) if trade.trade_id == 502]
+    tape.store([remembered[0]._replace(trade_id=500), remembered[0]._replace(trade_id=501)])
+    gap.refresh_from_db()
 
-
-def test_a_page_fetched_for_another_gap_is_no_second_answer(exchange, healer):
-    exchange.trade(3000)
-    gaps.record([gaps.Hole("BTCUSDT", 500, 501)])
-    exchange.forget("BTCUSDT", 500, 501)
-    healer.healer.step()
-    gaps.record([gaps.Hole("BTCUSDT", 700, 701)])
-    healer.healer.step()
-
-    assert list(Gap.objects.order_by("symbol", "first_missing_id").values_list("outcome", flat=True)) == [
-        None,
-        Gap.Outcome.HEALED,
-    ]
+    assert (gap.outcome, gap.missing_trades) == (Gap.Outcome.HEALED, 0)
 
 
-def test_a_hole_of_a_symbol_that_this_ingester_does_not_follow_is_healed_too(healer):
-    tape.add_symbols(["ETHUSDT"], tracked=False)
-    with running_exchange(["ETHUSDT"]) as other:
-        other.trade(300)
+def test_the_second_pass_over_a_large_gap_asks_for_what_is_missing_alone(exchange, healer):
+    exchange.trade(6000)
+    store_all_but(exchange, set(range(100, 5900)))
+    exchange.forget("BTCUSDT", 5000, 5001)
+    healer.run(seconds=5)
+    calls = exchange.rest_requests["historicalTrades"]
+
+    healer.run(seconds=DAY_S // 2, stride=600)
+
+    assert Gap.objects.get().missing_trades == 2
+    assert exchange.rest_requests["historicalTrades"] - calls <= 2 * Gap.objects.get().attempts
+
+
+def test_a_symbol_that_the_exchange_no_longer_knows_is_given_up_after_a_day(healer):
+    with running_exchange(["ETHUSDT"], rules=NO_LIMITS) as other:
         patient = Patient(other, ["BTCUSDT"])
-        store_all_but(other, {50})
-        patient.run()
+        gaps.record([gaps.Hole("BTCUSDT", 10, 20), gaps.Hole("BTCUSDT", 40, 50)], NOON)
+        patient.run(seconds=3 * DAY_S, stride=600)
         patient.client.close()
 
-        assert_the_tape_equals(traded(other))
+        assert set(Gap.objects.values_list("outcome", flat=True)) == {Gap.Outcome.UNKNOWN_SYMBOL}
+        assert other.rest_requests["historicalTrades"] <= 40
 
 
-def test_a_gap_that_somebody_deletes_meanwhile_is_no_trouble(exchange, healer):
-    exchange.trade(100)
-    (gap,) = gaps.record([gaps.Hole("BTCUSDT", 50, 60)])
-    Gap.objects.all().delete()
+def test_what_somebody_wants_is_fetched(exchange, healer):
+    exchange.trade(5000)
+    follow([trade for trade in traded(exchange) if trade.trade_id > 4000])
+    coverage.want("BTCUSDT", Ids(2001, 3000))
 
-    gaps.advance(gap, through_id=60, unavailable=0)
-    gaps.note_failure(gap, "nothing")
+    healer.run()
 
-    assert not Gap.objects.exists()
+    assert_the_tape_equals([t for t in traded(exchange) if t.trade_id > 4000 or 2001 <= t.trade_id <= 3000])
+    assert Coverage.objects.count() == 2
 
 
 def test_the_weight_budget_is_kept_and_a_long_wait_announced(healer, caplog):
     caplog.set_level("INFO")
-    with running_exchange(["BTCUSDT"], rules=Rules(request_weight_per_minute=None)) as exchange:
+    with running_exchange(["BTCUSDT"], rules=NO_LIMITS) as exchange:
         known = exchange.trade(150_000)
-        tape.store([to_trade(known[0]), to_trade(known[-1])])
+        follow([to_trade(known[0]), to_trade(known[-1])])
         patient = Patient(exchange, ["BTCUSDT"], weight_budget=500)
         patient.run(seconds=CHECK_INTERVAL_S + 1)
         patient.client.close()
 
         assert exchange.rest_requests["historicalTrades"] == 20
-    assert any("healing the 149,998 missing trades will take about 8 min" in r.message for r in caplog.records)
+    assert any("healing the 149,998 missing trades will take about 2 min" in r.message for r in caplog.records)
 
 
-def no_healer_leads():
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT NOT EXISTS (SELECT FROM pg_locks JOIN pg_database ON pg_database.oid = database"
-            " WHERE locktype = 'advisory' AND datname = current_database())"
-        )
-        return cursor.fetchone()[0]
-
-
-@pytest.mark.django_db(transaction=True)
 def test_of_two_healers_one_heals_and_the_other_takes_over(exchange):
     exchange.trade(300)
     store_all_but(exchange, {50, 60})
-    leader, follower = Patient(exchange, ["BTCUSDT"]), Patient(exchange, ["BTCUSDT"])
+    clock = Clock()
+    leader = Patient(exchange, ["BTCUSDT"], "host:1", clock)
+    follower = Patient(exchange, ["BTCUSDT"], "host:2", clock)
+    leader.look()
+
+    follower.run(seconds=LEASE_S - 1)
+    assert not follower.statistics.heals
+    assert exchange.rest_requests == {}
+    follower.run(seconds=10)
     leader.healer.step()
+    for patient in (leader, follower):
+        patient.client.close()
 
-    def follow():
-        follower.run(seconds=30)
-        follower.healed_while_led = follower.statistics.healed_trades
-        led.set()
-        gone.wait(30)
-        follower.run(seconds=30)
-        connection.close()
-
-    led, gone = Event(), Event()
-    thread = Thread(target=follow)
-    thread.start()
-    led.wait(30)
-    connection.close()
-    wait_until(no_healer_leads)  # the server frees the lock in its own time
-    gone.set()
-    thread.join()
-    leader.client.close()
-    follower.client.close()
-
-    assert follower.healed_while_led == 0
     assert follower.statistics.healed_trades == 2
-    assert_the_tape_equals(traded(exchange))
+    assert (follower.statistics.heals, leader.statistics.healed_trades) == (True, 0)

@@ -109,7 +109,7 @@ def test_bad_frames_cost_themselves_only(exchange, start, caplog):
 
 def test_frames_without_unneeded_keys_and_with_new_ones_are_stored(exchange, start):
     start()
-    exchange.send_raw(frame(E=None, M=None, b=88, a=50, st=1, t=1))
+    exchange.send_raw(frame(E=None, M=None, b=88, a=50, st=1, t=1, T=1672515782135001))
     exchange.send_raw(frame(t=2, T=1672515782136001))
 
     wait_until(lambda: Price.objects.count() == 2)

@@ -14,12 +14,13 @@ from prices.domain.trade import Trade
 from prices.ingest.pipeline import Pipeline
 from prices.models import Gap, Price
 from prices.tests.oracle import assert_the_tape_equals
-from prices.tests.processes import PROJECT, running
+from prices.tests.processes import running
 from prices.tests.waiting import wait_until
+from tracker.tests.lacking import RECORDINGS
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-REAL = PROJECT.parent / "shared" / "data" / "recorded_trades_btc_eth_bnb_2026-05-29.jsonl"
+REAL = RECORDINGS / "recorded_trades_btc_eth_bnb_2026-05-29.jsonl"
 
 
 def made_up_recording(path):

@@ -71,3 +71,13 @@ def test_a_flood_of_bad_frames_is_one_line_a_minute_with_a_short_sample(caplog):
     assert caplog.records[0].message.startswith("skipped 1 bad frame(s), the last one of 250000 bytes: not JSON")
     assert caplog.records[1].message.startswith("skipped 512 bad frame(s)")
     assert all(len(record.message) < 600 for record in caplog.records)
+
+
+def test_the_reason_of_the_newest_bad_frame_is_kept_even_when_no_line_is_due(caplog):
+    log = BadFrameLog(Clock())
+    assert log.last_reason == ""
+    log.report(b"junk", "not JSON")
+    log.report(b"{}", "not a trade")
+
+    assert log.last_reason == "not a trade"
+    assert len(caplog.records) == 1

@@ -1,0 +1,147 @@
+"""Gaps on record, in the table `gaps`. In: holes, and what became of asking for them. Out: what to ask for next."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from itertools import groupby
+
+from django.db import connection, transaction
+
+from prices.domain.ids import Ids, difference, union
+from prices.gaps.finding import Hole, find_missing
+from prices.gaps.rows import fetch_all
+from prices.models import Gap
+from prices.tape import lock_symbols
+
+
+def record(holes: Iterable[Hole], now: datetime) -> list[Gap]:
+    """Open a gap for what of these holes is still missing and in no other gap; return the new ones.
+
+    `now`: the database's time. Whoever stores waits: what arrives meanwhile is counted by the gap, or no longer missing
+    when it is opened.
+    """
+    opened: list[Gap] = []
+    for symbol, of_symbol in groupby(holes, key=lambda hole: hole.symbol):
+        with transaction.atomic(), connection.cursor() as cursor:
+            lock_symbols(cursor, [symbol])
+            missing = find_missing(list(of_symbol))
+            known = _known(symbol, missing)
+            opened += Gap.objects.bulk_create(
+                Gap(
+                    symbol=symbol,
+                    first_missing_id=ids.first,
+                    last_missing_id=ids.last,
+                    missing_trades=ids.size,
+                    since=hole.since,
+                    until=hole.until,
+                    found_at=now,
+                    ask_again_at=now,
+                )
+                for hole in missing
+                for ids in difference([hole.ids], known)
+            )
+    return opened
+
+
+def _known(symbol: str, holes: Sequence[Hole]) -> list[Ids]:
+    """The ids of gaps that account for ids of these holes already, in order."""
+    if not holes:
+        return []
+    gaps = Gap.objects.filter(
+        symbol=symbol,
+        missing_trades__gt=0,
+        first_missing_id__lte=holes[-1].last_id,
+        last_missing_id__gte=holes[0].first_id,
+    ).exclude(outcome__in=[Gap.Outcome.BEGUN_ANEW, Gap.Outcome.NOT_WANTED])
+    return union(Ids(*ids) for ids in gaps.values_list("first_missing_id", "last_missing_id"))
+
+
+def open_count() -> tuple[int, int]:
+    """How many gaps are being healed, and how many trades they lack."""
+    ((gaps, trades),) = fetch_all("SELECT count(*), coalesce(sum(missing_trades), 0) FROM gaps WHERE closed_at IS NULL")
+    return int(gaps), int(trades)
+
+
+def next_due(after_symbol: str, now: datetime) -> Gap | None:
+    """The newest open gap that may be asked for now, of the symbol whose turn it is: the first after `after_symbol`."""
+    due = Gap.objects.filter(closed_at=None, ask_again_at__lte=now)
+    symbols = sorted(due.order_by().values_list("symbol", flat=True).distinct())
+    if not symbols:
+        return None
+    in_turn = next((symbol for symbol in symbols if symbol > after_symbol), symbols[0])
+    return due.filter(symbol=in_turn).order_by("-last_missing_id").first()
+
+
+def due_among(symbol: str, ids: Ids, now: datetime) -> list[Gap]:
+    """The open gaps whose next id to fetch is one of these, and that may be asked for now."""
+    found = Gap.objects.filter(
+        symbol=symbol,
+        closed_at=None,
+        ask_again_at__lte=now,
+        first_missing_id__lte=ids.last,
+        last_missing_id__gte=ids.first,
+    )
+    return [gap for gap in found.order_by("first_missing_id") if ids.first <= gap.next_id <= ids.last]
+
+
+def open_gaps(symbol: str | None = None) -> list[Gap]:
+    """The gaps that are being healed, of one symbol or of all."""
+    found = Gap.objects.filter(closed_at=None)
+    return list(found if symbol is None else found.filter(symbol=symbol))
+
+
+def go_on_from(gap: Gap, next_id: int) -> None:
+    """Note that the ids before `next_id` were asked for, and that the exchange answered."""
+    Gap.objects.filter(pk=gap.pk).update(fetched_through_id=next_id - 1, failing_since=None)
+
+
+def close(gap: Gap, outcome: Gap.Outcome, now: datetime) -> None:
+    """End an open gap; one that ended meanwhile stays as it is."""
+    healed = {"missing_trades": 0} if outcome == Gap.Outcome.HEALED else {}
+    Gap.objects.filter(pk=gap.pk, closed_at=None).update(closed_at=now, outcome=outcome, **healed)
+
+
+# An error or an empty answer proves nothing (the exchange's database may lag behind its stream). It is asked again
+# after as long as it has failed already: 1 s, 2 s, 4 s … 10 min.
+_NOTE_FAILURE = """
+UPDATE gaps
+SET attempts = attempts + 1,
+    last_error = %(error)s,
+    failing_since = coalesce(failing_since, %(now)s),
+    ask_again_at = CASE WHEN %(ask_later)s THEN
+        %(now)s
+            + least(interval '10 minutes', greatest(interval '1 second', %(now)s - coalesce(failing_since, %(now)s)))
+    ELSE ask_again_at END
+WHERE id = %(id)s AND closed_at IS NULL
+"""
+
+# What an answer passes over may still come: what was missing in the exchange's own archive was filled in days later. It
+# is asked for again after 2 s, 6 s, 18 s … 6 h. After a day, and five such answers, it counts as lost.
+_NOTE_DOUBT = """
+UPDATE gaps
+SET attempts = attempts + 1,
+    last_error = %(reason)s,
+    failing_since = NULL,
+    doubted_since = coalesce(doubted_since, %(now)s),
+    ask_again_at = %(now)s
+        + least(interval '6 hours', greatest(interval '2 seconds', 2 * (%(now)s - coalesce(doubted_since, %(now)s)))),
+    closed_at = CASE WHEN doubted_since <= %(now)s - interval '1 day' AND attempts >= 4 THEN %(now)s END,
+    outcome = CASE WHEN doubted_since <= %(now)s - interval '1 day' AND attempts >= 4 THEN %(outcome)s END
+WHERE symbol = %(symbol)s AND id = ANY(%(ids)s) AND closed_at IS NULL
+RETURNING id, closed_at IS NOT NULL
+"""
+
+
+def note_failure(gap: Gap, error: str, now: datetime, *, ask_later: bool = True) -> None:
+    """Count an attempt that brought nothing; with `ask_later`, let others go first for a while."""
+    with connection.cursor() as cursor:
+        cursor.execute(_NOTE_FAILURE, {"id": gap.pk, "error": error, "now": now, "ask_later": ask_later})
+
+
+def note_doubt(symbol: str, ids: Sequence[int], reason: str, outcome: Gap.Outcome, now: datetime) -> list[Gap]:
+    """Note that the exchange answered for these gaps (`ids`), and lacks what they lack; return those that count as
+    lost.
+
+    A lost one is closed with `outcome`. What arrives later all the same, by whatever way, is counted as there.
+    """
+    rows = fetch_all(_NOTE_DOUBT, symbol=symbol, ids=list(ids), reason=reason, outcome=outcome.value, now=now)
+    return list(Gap.objects.filter(pk__in=[pk for pk, is_lost in rows if is_lost]))

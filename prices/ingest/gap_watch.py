@@ -1,0 +1,68 @@
+"""Looks whether anything that is wanted is missing, again and again. In: the tables. Out: gaps, and when it looked.
+
+It never asks the exchange, so that nothing there can hold up a look: the healer does. Of several ingesters the one that
+holds the lease looks.
+"""
+
+import logging
+from collections.abc import Callable, Collection
+from datetime import datetime
+
+from prices import coverage, gaps
+from prices.binance.rest import PAGE_TRADES, WEIGHT_BUDGET, WEIGHT_OF_TRADES
+from prices.ingest.lease import HealerLease
+from prices.ingest.statistics import Statistics
+from prices.models import Gap, Ingester
+
+logger = logging.getLogger(__name__)
+
+CHECK_INTERVAL_S = 2.0
+
+
+class GapWatch:
+    """Belongs to one thread."""
+
+    def __init__(
+        self, lease: HealerLease, statistics: Statistics, followed: Callable[[], Collection[str]] = tuple
+    ) -> None:
+        """`followed`: what this ingester follows now."""
+        self._lease = lease
+        self._statistics = statistics
+        self._followed = followed
+        self._finder = gaps.GapFinder()
+        self._leads = False
+
+    def step(self, now: datetime | None = None) -> None:
+        """Look once, if this ingester holds the lease. `now`: the database's time, for tests. Raises
+        django.db.Error."""
+        led_before, began_at = self._leads, self._lease.take(now)
+        self._leads = self._statistics.heals = began_at is not None
+        if began_at is None:
+            return
+        if not led_before:
+            self._finder = gaps.GapFinder()
+        for run in coverage.close_unfollowed(self._followed_by_anyone(), began_at):
+            logger.info("%s is no longer followed: what comes after id %d is not wanted", run.symbol, run.last_trade_id)
+        for run in coverage.begin_anew_where_ids_did(began_at):
+            logger.warning("%s: its ids have begun anew, with %d", run.symbol, run.first_trade_id)
+        opened = self._finder.find(coverage.runs(), began_at)
+        self._lease.note_look(began_at)
+        self._tell(opened)
+
+    def _followed_by_anyone(self) -> set[str]:
+        """By this ingester, and by others: those that did not end in order count too, since they may come back."""
+        lists = Ingester.objects.values_list("symbols", flat=True)
+        return set(self._followed()).union(*lists)
+
+    def _tell(self, opened: Collection[Gap]) -> None:
+        for gap in opened:
+            logger.info("gap found: %s lacks %s trade(s), ids %d to %d", gap.symbol, f"{gap.ids.size:,}", *gap.ids)
+        self._statistics.open_gaps, self._statistics.missing_trades = gaps.open_count()
+        missing = self._statistics.missing_trades
+        if opened and missing > PAGE_TRADES:
+            logger.info("healing the %s missing trades will take about %s", f"{missing:,}", _time_to_heal(missing))
+
+
+def _time_to_heal(missing: int) -> str:
+    minutes = -(-missing * WEIGHT_OF_TRADES // (PAGE_TRADES * WEIGHT_BUDGET))
+    return f"{minutes} min" if minutes < 120 else f"{minutes / 60:.0f} hours"
