@@ -265,7 +265,7 @@ def test_the_page_asks_the_database_at_most_eight_times(client, morning, django_
 
 
 def test_how_far_to_trust_the_prices_stands_on_the_page(client, morning):
-    gaps.record([gaps.Hole("BTCUSDT", 10, 20)])
+    gaps.record([gaps.Hole("BTCUSDT", 10, 20)], datetime.now(UTC))
     Audit.objects.create(proven=True, against_exchange=False, symbols=2, trades=4)
 
     page = get(client)

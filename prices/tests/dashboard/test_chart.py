@@ -122,7 +122,8 @@ def test_a_gap_is_shown_and_healed_and_shown_as_healed(visit, symbols):
     holed = this_minute() - 10 * MINUTE
     ids = {1199: holed - MINUTE, 1200: holed, 1203: holed + MINUTE, 1204: holed + 2 * MINUTE}
     tape.store([trade(number, "60000.5", at=at) for number, at in ids.items()])
-    gaps.record([gaps.Hole("BTCUSDT", 1201, 1202)])
+    tape.store([trade(1205, "60000.5", at=holed + 2.5 * MINUTE)])
+    gaps.record([gaps.Hole("BTCUSDT", 1201, 1202)], datetime.now(UTC))
     page = visit()
     expect(trust(page, "gaps")).to_have_text("1")
     expect(trust(page, "missing")).to_have_text("2")
@@ -162,7 +163,7 @@ def test_young_candles_are_growing_and_old_ones_lack_trades(visit, symbols):
 
 def test_a_candle_before_the_newest_is_found_complete_by_itself(visit, symbols):
     now = this_minute()
-    ids = {1: now - 9 * MINUTE, 2: now - 8 * MINUTE, 4: now - 7 * MINUTE, 5: now - 6 * MINUTE}
+    ids = {1: now - 9 * MINUTE, 2: now - 8 * MINUTE, 4: now - 7 * MINUTE, 5: now - 6 * MINUTE, 6: now - 5.5 * MINUTE}
     tape.store([trade(number, at=at) for number, at in ids.items()])
     page = visit()
     shows_hollow(page, 4)
