@@ -7,7 +7,7 @@ An answer is settled when its minute is over by the database's clock, and the id
 missing: it is the same for ever. The same statement brings what proves it, so that answer and proof are of one moment.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -56,8 +56,8 @@ class Movement(NamedTuple):
     low: Decimal | None
 
 
-def latest_prices(symbol: str | None = None) -> list[LatestPrice]:
-    """The newest price of each symbol that has one, by name; of `symbol` alone if given."""
+def latest_prices(symbol: str | None = None, among: Collection[str] | None = None) -> list[LatestPrice]:
+    """The newest price of each symbol that has one, by name; of `symbol` alone, or of those `among`, if given."""
     # The symbols come from their own small table, so that nothing ever looks for distinct ones among the trades.
     rows = fetch_all(
         """
@@ -69,10 +69,11 @@ def latest_prices(symbol: str | None = None) -> list[LatestPrice]:
             ORDER BY timestamp DESC, trade_id DESC
             LIMIT 1
         ) AS newest
-        WHERE %(symbol)s::text IS NULL OR symbols.name = %(symbol)s
+        WHERE (%(symbol)s::text IS NULL OR symbols.name = %(symbol)s)
+          AND (%(among)s::text[] IS NULL OR symbols.name = ANY(%(among)s))
         ORDER BY symbols.name
         """,
-        {"symbol": symbol},
+        {"symbol": symbol, "among": _array(among)},
     )
     return [LatestPrice(*row) for row in rows]
 
@@ -206,12 +207,19 @@ CROSS JOIN LATERAL (
         WHERE candles.symbol = symbols.name AND minute > since
     ) AS parts
 ) AS within
-WHERE symbols.tracked
+WHERE symbols.tracked AND (%(among)s::text[] IS NULL OR symbols.name = ANY(%(among)s))
 ORDER BY symbols.name
 """
 
 
-def movements(now: datetime) -> list[Movement]:
-    """What the price of every tracked symbol that has one did in each of the WINDOWS before `now`."""
-    parameters = {"now": now, "windows": list(WINDOWS), "lengths": list(WINDOWS.values())}
+def movements(now: datetime, among: Collection[str] | None = None) -> list[Movement]:
+    """What the price of every tracked symbol (of those `among`, if given) did in each of the WINDOWS before `now`.
+
+    A symbol without a price is left out.
+    """
+    parameters = {"now": now, "windows": list(WINDOWS), "lengths": list(WINDOWS.values()), "among": _array(among)}
     return [Movement(*row) for row in fetch_all(_MOVEMENTS, parameters)]
+
+
+def _array(names: Collection[str] | None) -> list[str] | None:
+    return None if names is None else sorted(names)
