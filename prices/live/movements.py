@@ -17,6 +17,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from prices.live.reading import MOVEMENTS_SHARE, read_movements
+from prices.web.parameters import refuse_unknown
 
 
 class WindowSerializer(serializers.Serializer[Any]):
@@ -62,5 +63,6 @@ class MovementsView(APIView):
     name = "Movements"
 
     @extend_schema(operation_id="movements", responses={200: MovementSerializer(many=True)})
-    def get(self, request: Request) -> Response:  # noqa: ARG002
+    def get(self, request: Request) -> Response:
+        refuse_unknown(request.query_params)
         return Response(_kept.rows(), headers={"Cache-Control": "no-store"})

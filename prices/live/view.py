@@ -27,11 +27,7 @@ from prices.live.viewer import events
 from prices.queries.deadline import ask_within
 from prices.status.report import database_gone, read_status
 from prices.web.errors import log_unreachable_database
-<<<<<<< HEAD
 from prices.web.parameters import read_interval, read_optional_symbol, read_symbols, refuse_unknown
-=======
-from prices.web.parameters import DEFAULT_INTERVAL, MOST_SYMBOLS, read_interval, read_optional_symbol, read_symbols
->>>>>>> page
 from prices.web.renderer import ExactJSONRenderer
 from prices.web.schema import BadParameterSerializer
 
@@ -76,32 +72,11 @@ class StreamView(APIView):
         """JSON for errors, whatever was asked for: a browser's EventSource accepts events alone."""
         return ExactJSONRenderer(), ExactJSONRenderer.media_type
 
-<<<<<<< HEAD
     @extend_schema(exclude=True)  # a generated client would wait for its end; the schema's description tells of it
     def get(self, request: Request) -> HttpResponseBase:
         refuse_unknown(request.query_params, "symbols", "candles", "interval")
-        symbols, chart = read_symbols(request.query_params), _read_chart(request.query_params)
-        if not hub.enter(settings.LIVE_VIEWERS, chart):
-=======
-    @extend_schema(
-        operation_id="stream",
-        parameters=[
-            OpenApiParameter(
-                "symbols", str, description=f"Like BTCUSDT,ETHUSDT, at most {MOST_SYMBOLS}. Default: all."
-            ),
-            OpenApiParameter("candles", str, description="A symbol whose newest candles are wanted too."),
-            OpenApiParameter("interval", str, enum=list(INTERVALS), default=DEFAULT_INTERVAL, description="Of these."),
-        ],
-        responses={
-            (200, "text/event-stream"): OpenApiTypes.STR,
-            400: OpenApiResponse(BadParameterSerializer),
-            503: OpenApiResponse(UnavailableSerializer, description="All places are taken: poll /latest."),
-        },
-    )
-    def get(self, request: Request) -> HttpResponseBase:
         watch = Watch(read_symbols(request.query_params), _read_chart(request.query_params))
         if not hub.enter(settings.LIVE_VIEWERS, watch):
->>>>>>> page
             response = Response(
                 {"detail": "All places for viewers are taken. Ask /latest each second instead, or try again later."},
                 status=503,

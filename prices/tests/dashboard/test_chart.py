@@ -138,13 +138,7 @@ def test_a_gap_is_shown_and_healed_and_shown_as_healed(visit, symbols):
 
     expect(trust(page, "gaps")).to_have_text("0")
     expect(trust(page, "missing")).to_have_text("0")
-<<<<<<< HEAD
-    sees(legend(page), f"{hours:%Y-%m-%d %H:%M} UTC", "Close 60002.0 Volume 1.5 Trades 3", "Not complete")  # not over
-    press_on_the_chart(page, "ArrowLeft")
-    sees(legend(page), f"{hours - MINUTE:%Y-%m-%d %H:%M} UTC")
-=======
     sees(legend(page), f"{holed:%Y-%m-%d %H:%M} UTC", "Close 60002.0 Volume 1.5 Trades 3")
->>>>>>> page
     expect(legend(page).locator("[data-slot=incomplete]")).to_be_hidden()
     shows_hollow(page, 2)  # the first of the tape, and the newest, of which nothing has shown yet that it is whole
 
