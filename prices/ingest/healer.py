@@ -45,7 +45,8 @@ class Healer:
         self._last_symbol = ""
         self._delays = backoff_delays()
         self._not_before = 0.0
-        self._is_in_trouble = True  # until the first answer: another healer may have left word of its own
+        self._trouble_on_record: str | None = None  # None: another healer may have left word of its own
+        self._refusal = ""  # of the last call that was made, by whomever
 
     def step(self) -> float:
         """Do the next small thing that is due; return for how many seconds there is nothing to do.
@@ -53,9 +54,11 @@ class Healer:
         Raises django.db.Error.
         """
         if not self._lease.is_held:
-            self._is_in_trouble = True
+            self._trouble_on_record = None
             return IDLE_S
         if (wait_s := max(self._client.seconds_to_wait(), self._not_before - self._clock())) > 0:
+            if self._refusal:
+                self._note_trouble(self._refusal)
             return min(wait_s, IDLE_S)
         now = self._database_now()
         gap = gaps.next_due(self._last_symbol, now)
@@ -64,6 +67,10 @@ class Healer:
         self._last_symbol = gap.symbol
         self._heal_a_page(gap, now)
         return 0.0
+
+    def note_refusal_elsewhere(self, refused: ExchangeRefused) -> None:
+        """Note that the exchange refused another call: as long as it wants none, nothing can be healed either."""
+        self._refusal = str(refused)
 
     def _heal_a_page(self, gap: Gap, now: datetime) -> None:
         # One id more than the gap has: an exchange that knows that one knows all that it will ever know before it. A
@@ -75,6 +82,7 @@ class Healer:
             self._note_refusal(gap, refused, now)
             return
         self._delays = backoff_delays()
+        self._refusal = ""
         if page.last_id is None or page.last_id < gap.next_id:
             self._note_trouble("")
             gaps.note_failure(gap, "the exchange does not know these ids yet", now)
@@ -126,6 +134,7 @@ class Healer:
         else:
             delay_s = refused.wait_s if refused.wait_s is not None else next(self._delays)
             self._not_before = self._clock() + delay_s
+            self._refusal = str(refused)
             logger.warning("healing pauses for %.0f s: %s", delay_s, refused)
             self._note_trouble(str(refused))
             gaps.note_failure(gap, str(refused), now, ask_later=False)
@@ -136,9 +145,9 @@ class Healer:
             logger.warning("gap given up: %s, ids %d to %d: %s", symbol, *lost.ids, UNKNOWN_SYMBOL)
 
     def _note_trouble(self, trouble: str) -> None:
-        if trouble or self._is_in_trouble:
+        if trouble != self._trouble_on_record:
             self._lease.note_trouble(trouble)
-        self._is_in_trouble = bool(trouble)
+        self._trouble_on_record = trouble
 
 
 def _in_words(missing: Sequence[Ids], page: Page) -> str:
