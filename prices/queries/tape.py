@@ -127,18 +127,22 @@ def last_audit() -> AuditResult | None:
 # Closed gaps that lack nothing, which are nearly all, are not in the index that this reads. Of a symbol that nobody
 # follows any more no candle tells what is missing: between its runs nothing is wanted.
 _SYMBOL_STATES = """
-WITH lacking AS MATERIALIZED (
-    SELECT symbol,
-           count(*) FILTER (WHERE closed_at IS NULL) AS gaps,
-           coalesce(sum(missing_trades) FILTER (WHERE closed_at IS NULL), 0)::bigint AS trades,
-           coalesce(sum(missing_trades) FILTER (WHERE closed_at IS NOT NULL AND outcome <> 'not wanted'), 0)::bigint
-               AS lost,
-           min(failing_since) FILTER (WHERE closed_at IS NULL) AS failing_since,
-           max(last_error) FILTER (WHERE closed_at IS NULL AND failing_since IS NOT NULL) AS failure,
-           array_agg(DISTINCT outcome) FILTER (WHERE closed_at IS NOT NULL AND outcome <> 'not wanted') AS outcomes,
-           min(found_at) FILTER (WHERE closed_at IS NULL) AS missing_since
+WITH lacking_by_outcome AS (
+    SELECT symbol, outcome, count(*) AS gaps, sum(missing_trades)::bigint AS trades, min(failing_since) AS failing_since,
+           max(last_error) FILTER (WHERE failing_since IS NOT NULL) AS failure, min(found_at) AS found_at
     FROM gaps
     WHERE missing_trades > 0
+    GROUP BY symbol, outcome
+), lacking AS (
+    SELECT symbol,
+           max(gaps) FILTER (WHERE outcome IS NULL) AS gaps,
+           max(trades) FILTER (WHERE outcome IS NULL) AS trades,
+           sum(trades) FILTER (WHERE outcome <> 'not wanted')::bigint AS lost,
+           max(failing_since) FILTER (WHERE outcome IS NULL) AS failing_since,
+           max(failure) FILTER (WHERE outcome IS NULL) AS failure,
+           array_agg(outcome ORDER BY outcome) FILTER (WHERE outcome <> 'not wanted') AS outcomes,
+           max(found_at) FILTER (WHERE outcome IS NULL) AS missing_since
+    FROM lacking_by_outcome
     GROUP BY symbol
 ), known AS (
     SELECT coalesce(symbols.name, lacking.symbol) AS name, coalesce(tracked, false) AS tracked,
@@ -195,9 +199,9 @@ def fetch_trouble() -> FetchTrouble | None:
     """Why what is missing can't be fetched, of several reasons the oldest one; None when it can, or nothing is."""
     rows = fetch_all(
         """
-        SELECT greatest(trouble_since, (SELECT min(found_at) FROM gaps WHERE closed_at IS NULL)) AS since, trouble
-        FROM leases
-        WHERE name = 'healer' AND trouble_since IS NOT NULL AND EXISTS (SELECT FROM gaps WHERE closed_at IS NULL)
+        SELECT greatest(trouble_since, oldest.found_at) AS since, trouble
+        FROM leases, (SELECT min(found_at) AS found_at FROM gaps WHERE closed_at IS NULL) AS oldest
+        WHERE name = 'healer' AND trouble_since IS NOT NULL AND oldest.found_at IS NOT NULL
         UNION ALL
         SELECT failing_since, last_error FROM gaps WHERE closed_at IS NULL AND failing_since IS NOT NULL
         ORDER BY since

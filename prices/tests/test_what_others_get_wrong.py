@@ -121,9 +121,9 @@ def test_a_symbol_that_falls_silent_while_the_connection_lives_is_noticed(exchan
 def test_150_frames_while_the_consumer_pauses_are_all_stored(exchange, symbols, monkeypatch):
     store = tape.store
 
-    def store_after_a_pause(trades):
+    def store_after_a_pause(trades, **options):
         time.sleep(0.5)
-        return store(trades)
+        return store(trades, **options)
 
     monkeypatch.setattr(tape, "store", store_after_a_pause)
     tiny = Buffer(capacity=50)
@@ -176,7 +176,7 @@ def test_one_trade_missing_from_the_stream_is_found_fetched_and_reported(exchang
 
     wait_until_stored(exchange)
     gap = wait_until(lambda: Gap.objects.filter(outcome="healed").first())
-    assert (gap.size, gap.first_missing_id) == (1, traded(exchange)[20].trade_id)
+    assert (gap.ids.size, gap.first_missing_id) == (1, traded(exchange)[20].trade_id)
     assert [message for message in caplog.messages if message.startswith("gap")] == [
         f"gap found: BTCUSDT lacks 1 trade(s), ids {gap.first_missing_id} to {gap.first_missing_id}",
         f"gap healed: BTCUSDT, ids {gap.first_missing_id} to {gap.first_missing_id}",

@@ -3,11 +3,14 @@
 from datetime import timedelta
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
-from prices import gaps, tape
+from prices import gaps, queries, tape
 from prices.models import Audit, Gap, Lease
 from prices.status.report import read_status
 from prices.tests.factories import NOON, alive, followed, looked, trade
+from prices.tests.plans import scans_of
 
 pytestmark = pytest.mark.django_db
 
@@ -205,3 +208,36 @@ def test_the_numbers(fresh):
         "last_gap": {"id": Gap.objects.latest("id").id, "trades": 5, "outcome": "unavailable", "age_s": 0.0},
         "last_audit": {"finished_at": "2026-05-29T11:58:30", "age_s": 90.0, "proven": True, "trades": 7},
     }
+
+
+def test_the_gaps_that_are_healed_are_never_read_through(fresh):
+    beat()
+    row = {"first_missing_id": 1, "last_missing_id": 4}
+    healed = {"missing_trades": 0, "closed_at": NOON, "outcome": Gap.Outcome.HEALED}
+    Gap.objects.bulk_create([Gap(symbol="BTCUSDT", **row, **healed) for _ in range(20_000)])
+    Gap.objects.bulk_create(
+        Gap(symbol="BTCUSDT", first_missing_id=number, last_missing_id=number, missing_trades=1, found_at=NOON)
+        for number in range(10, 500)
+    )
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE gaps")
+    with CaptureQueriesContext(connection) as asked:
+        read_status(NOON)
+        queries.fetch_trouble()
+
+    scans = [scan for query in asked for scan in scans_of("gaps", query["sql"])]
+    assert len(scans) >= 4
+    assert [scan for scan in scans if scan["Node Type"] == "Seq Scan"] == []
+
+
+def test_the_oldest_reason_why_nothing_is_fetched(symbols):
+    assert queries.fetch_trouble() is None
+    looked(NOON, trouble="HTTP 451", trouble_since=NOON - 90 * SECOND)
+    assert queries.fetch_trouble() is None
+
+    gaps.record([gaps.Hole("BTCUSDT", 10, 19), gaps.Hole("ETHUSDT", 10, 19)])
+    Gap.objects.update(found_at=NOON - 60 * SECOND)
+    assert queries.fetch_trouble() == (NOON - 60 * SECOND, "HTTP 451")
+
+    Gap.objects.filter(symbol="ETHUSDT").update(failing_since=NOON - 61 * SECOND, last_error="HTTP 400")
+    assert queries.fetch_trouble() == (NOON - 61 * SECOND, "HTTP 400")
