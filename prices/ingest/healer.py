@@ -56,9 +56,9 @@ class Healer:
         if not self._lease.is_held:
             self._trouble_on_record = None
             return IDLE_S
+        if self._refusal:
+            self._note_trouble(self._refusal)
         if (wait_s := max(self._client.seconds_to_wait(), self._not_before - self._clock())) > 0:
-            if self._refusal:
-                self._note_trouble(self._refusal)
             return min(wait_s, IDLE_S)
         now = self._database_now()
         gap = gaps.next_due(self._last_symbol, now)
@@ -69,8 +69,9 @@ class Healer:
         return 0.0
 
     def note_refusal_elsewhere(self, refused: ExchangeRefused) -> None:
-        """Note that the exchange refused another call: as long as it wants none, nothing can be healed either."""
-        self._refusal = str(refused)
+        """Note that another call was refused: until one succeeds, nothing can be healed either."""
+        if not refused.about_the_request:
+            self._refusal = str(refused)
 
     def _heal_a_page(self, gap: Gap, now: datetime) -> None:
         # One id more than the gap has: an exchange that knows that one knows all that it will ever know before it. A

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from prices.queries.clock import database_now
 from prices.queries.connection import fetch_all
 
 
@@ -92,13 +91,14 @@ class TapeState(NamedTuple):
 
 def tape_state(now: datetime | None = None) -> TapeState:
     """`now`: the database's time, for tests. Raises django.db.Error."""
-    known = ingesters()
-    now = now or database_now()
+    known, symbols = ingesters(), symbol_states()
+    look, asked_at = _look_and_time()  # at last: what was read before is not of a time to come
+    now = now or asked_at
     measured = [one for one in known if one.database_offset_us is not None]
     # The one that told last. A time to come is no news: the database's clock was set back since.
     newest = min(measured, key=lambda one: abs(now - one.beat_at), default=None)
     offset = timedelta(microseconds=(newest.database_offset_us or 0) if newest else 0)
-    return TapeState(now, now + offset, known, symbol_states(), last_look())
+    return TapeState(now, now + offset, known, symbols, look)
 
 
 def ingesters() -> list[IngesterState]:
@@ -109,13 +109,18 @@ def ingesters() -> list[IngesterState]:
 
 def last_look() -> LookState:
     """The last look, by whichever ingester."""
-    rows = fetch_all(
+    return _look_and_time()[0]
+
+
+def _look_and_time() -> tuple[LookState, datetime]:
+    ((now, *look),) = fetch_all(
         """
-        SELECT looked_at, (SELECT count(*) FROM coverage WHERE coverage.looked_at IS NULL), trouble, trouble_since
-        FROM leases WHERE name = 'healer'
+        SELECT clock_timestamp(), looked_at, (SELECT count(*) FROM coverage WHERE coverage.looked_at IS NULL),
+               coalesce(trouble, ''), trouble_since
+        FROM (SELECT 'healer' AS name) AS wanted LEFT JOIN leases USING (name)
         """
     )
-    return LookState(*rows[0]) if rows else LookState()
+    return LookState(*look), now
 
 
 def last_audit() -> AuditResult | None:
@@ -128,8 +133,9 @@ def last_audit() -> AuditResult | None:
 # follows any more no candle tells what is missing: between its runs nothing is wanted.
 _SYMBOL_STATES = """
 WITH lacking_by_outcome AS (
-    SELECT symbol, outcome, count(*) AS gaps, sum(missing_trades)::bigint AS trades, min(failing_since) AS failing_since,
-           max(last_error) FILTER (WHERE failing_since IS NOT NULL) AS failure, min(found_at) AS found_at
+    SELECT symbol, outcome, count(*) AS gaps, sum(missing_trades)::bigint AS trades,
+           min(failing_since) AS failing_since, max(last_error) FILTER (WHERE failing_since IS NOT NULL) AS failure,
+           min(found_at) AS found_at
     FROM gaps
     WHERE missing_trades > 0
     GROUP BY symbol, outcome
