@@ -19,8 +19,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 AHEAD = """
 import runpy, sys, time
 right, right_ns = time.time, time.time_ns
-time.time = lambda: right() + 600
-time.time_ns = lambda: right_ns() + 600 * 10**9
+time.time = lambda: right() + 620
+time.time_ns = lambda: right_ns() + 620 * 10**9
 sys.argv[0] = "manage.py"
 runpy.run_path("manage.py", run_name="__main__")
 """
@@ -88,7 +88,7 @@ def test_machines_whose_clocks_differ_agree_on_who_lives(client, exchange, start
     ahead = start(program=("-c", AHEAD))
     right = start()
     exchange.trade(20)
-    ahead.wait_for_output("this machine's clock is 600.0 s ahead of the exchange's")
+    ahead.wait_for_output("this machine's clock is 620.0 s ahead of the exchange's")
     body = wait_until(lambda: (it := client.get("/health").json())["status"] == "whole" and it["notes"] and it)
 
     (note,) = body["notes"]

@@ -209,7 +209,7 @@ def newest_migration_called(name):
 def test_tables_of_a_newer_version_are_refused_with_a_sentence():
     with (
         newest_migration_called("9999_of_the_future"),
-        pytest.raises(CommandError, match="migrated to 9999_of_the_future by a newer .* Start the newer version"),
+        pytest.raises(CommandError, match=r"migrated to 9999_of_the_future by a newer .* Start the newer version"),
     ):
         call_command("stream_prices")
 
