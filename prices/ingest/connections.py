@@ -106,6 +106,10 @@ class Connections:
         heard_at = [connection.last_trade_at.get(symbol, 0.0) for connection in [*carriers, *self._retiring]]
         return self._clock() - max(self._heard_at.get(symbol, self._clock()), *heard_at)
 
+    def has_heard(self, symbol: str) -> bool:
+        """Whether a trade of `symbol` has come over a connection that carries it now."""
+        return any(symbol in connection.last_trade_at for connection in self._carriers(symbol))
+
     def replace(self, symbol: str, reason: str, older_than_s: float) -> None:
         """Have the connection that carries `symbol` replaced if it is that old; may be called from any thread."""
         for connection in self._carriers(symbol):

@@ -8,11 +8,14 @@ import logging
 from collections.abc import Callable, Collection
 from datetime import datetime
 
-from prices import coverage, gaps
+from prices import coverage, gaps, queries
 from prices.binance.rest import PAGE_TRADES, WEIGHT_BUDGET, WEIGHT_OF_TRADES
 from prices.ingest.lease import HealerLease
 from prices.ingest.statistics import Statistics
 from prices.models import Gap, Ingester
+from prices.queries.tape import FetchTrouble
+from prices.status.health import TROUBLE_TOLD_AFTER_S
+from prices.status.words import in_words
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +33,7 @@ class GapWatch:
         self._statistics = statistics
         self._followed = followed
         self._finder = gaps.GapFinder()
+        self._trouble = FetchTroubleLog()
         self._leads = False
 
     def step(self, now: datetime | None = None) -> None:
@@ -48,6 +52,7 @@ class GapWatch:
         opened = self._finder.find(coverage.runs(), began_at)
         self._lease.note_look(began_at)
         self._tell(opened)
+        self._trouble.update(queries.fetch_trouble(), began_at)
 
     def _followed_by_anyone(self) -> set[str]:
         """By this ingester, and by others: those that did not end in order count too, since they may come back."""
@@ -61,6 +66,24 @@ class GapWatch:
         missing = self._statistics.missing_trades
         if opened and missing > PAGE_TRADES:
             logger.info("healing the %s missing trades will take about %s", f"{missing:,}", _time_to_heal(missing))
+
+
+class FetchTroubleLog:
+    """One line when missing trades can't be fetched, and one when they can again."""
+
+    def __init__(self) -> None:
+        self._since: datetime | None = None
+
+    def update(self, trouble: FetchTrouble | None, now: datetime) -> None:
+        """`now`: the database's time."""
+        if self._since is None:
+            if trouble and (now - trouble.since).total_seconds() > TROUBLE_TOLD_AFTER_S:
+                self._since = trouble.since
+                logger.warning("missing trades can't be fetched: %s", trouble.reason)
+        elif trouble is None:
+            lasted = in_words((now - self._since).total_seconds())
+            logger.info("missing trades are fetched again, after %s", lasted)
+            self._since = None
 
 
 def _time_to_heal(missing: int) -> str:

@@ -25,7 +25,6 @@ logger = logging.getLogger(__name__)
 
 IDLE_S = 1.0
 MOST_REASONS = 3
-SECONDS_BETWEEN_LINES = 600.0
 UNKNOWN_IDS = "the exchange does not know these ids yet"
 UNKNOWN_SYMBOL = "the exchange no longer knows the symbol"
 
@@ -49,8 +48,8 @@ class Healer:
         self._last_symbol = ""
         self._delays = backoff_delays()
         self._not_before = 0.0
-        self._say_at = 0.0
-        self._is_in_trouble = True  # until the first answer: another healer may have left word of its own
+        self._trouble_on_record: str | None = None  # None: another healer may have left word of its own
+        self._refusal = ""  # of the last call that was made, by whomever
 
     def step(self) -> float:
         """Do the next small thing that is due; return for how many seconds there is nothing to do.
@@ -58,8 +57,10 @@ class Healer:
         Raises django.db.Error.
         """
         if not self._lease.is_held:
-            self._is_in_trouble = True
+            self._trouble_on_record = None
             return IDLE_S
+        if self._refusal:
+            self._note_trouble(self._refusal)
         if (wait_s := max(self._client.seconds_to_wait(), self._not_before - self._clock())) > 0:
             return min(wait_s, IDLE_S)
         now = self._database_now()
@@ -69,6 +70,11 @@ class Healer:
         self._last_symbol = gap.symbol
         self._heal_a_page(gap, now)
         return 0.0
+
+    def note_refusal_elsewhere(self, refused: ExchangeRefused) -> None:
+        """Note that another call was refused: until one succeeds, nothing can be healed either."""
+        if not refused.about_the_request:
+            self._refusal = str(refused)
 
     def _heal_a_page(self, gap: Gap, now: datetime) -> None:
         # One id more than the gap has: an exchange that knows that one knows all that it will ever know before it. A
@@ -80,8 +86,9 @@ class Healer:
             self._note_refusal(gap, refused, now)
             return
         self._delays = backoff_delays()
+        self._refusal = ""
         if page.last_id is None or page.last_id < gap.next_id:
-            self._note_trouble(f"the exchange knows no {gap.symbol} from id {gap.next_id} on")
+            self._note_trouble("")
             gaps.note_failure(gap, UNKNOWN_IDS, now)
             return
         self._settle(gaps.due_among(gap.symbol, Ids(from_id, page.last_id), now), page, now)
@@ -120,12 +127,15 @@ class Healer:
             logger.warning("gap unavailable: %s, ids %d to %d: %s", lost.symbol, *lost.ids, reason)
 
     def _note_refusal(self, gap: Gap, refused: ExchangeRefused, now: datetime) -> None:
-        if refused.unknown_symbol:
+        if refused.unknown_symbol:  # an answer like any other
+            self._refusal = ""
+            self._note_trouble("")
             self._doubt_symbol(gap.symbol, now)
             return
         self._note_trouble(str(refused))
         gaps.note_failure(gap, str(refused), now, ask_later=refused.about_the_request)
         if not refused.about_the_request:
+            self._refusal = str(refused)
             self._not_before = self._clock() + (next(self._delays) if refused.wait_s is None else refused.wait_s)
 
     def _doubt_symbol(self, symbol: str, now: datetime) -> None:
@@ -134,16 +144,10 @@ class Healer:
             logger.warning("gap given up: %s, ids %d to %d: %s", symbol, *lost.ids, UNKNOWN_SYMBOL)
 
     def _note_trouble(self, trouble: str) -> None:
-        """Nothing can be fetched, and why; empty: something was. It is said when it begins, and now and then."""
-        if trouble and self._clock() >= self._say_at:
-            logger.warning("missing trades can't be fetched for now: %s", trouble)
-            self._say_at = self._clock() + SECONDS_BETWEEN_LINES
-        elif not trouble and self._say_at:
-            logger.info("missing trades can be fetched again")
-            self._say_at = 0.0
-        if trouble or self._is_in_trouble:
+        """Nothing can be fetched, and why; empty: something was."""
+        if trouble != self._trouble_on_record:
             self._lease.note_trouble(trouble)
-        self._is_in_trouble = bool(trouble)
+        self._trouble_on_record = trouble
 
 
 def _among(trades: Sequence[Trade], runs: Sequence[Ids]) -> list[Trade]:

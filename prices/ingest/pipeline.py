@@ -100,6 +100,10 @@ class Pipeline:
         """Of the exchange's REST limit, as it said at the last call."""
         return self._client.used_weight
 
+    def exchange_now_us(self) -> int:
+        """The exchange's time as well as it is known, in microseconds since 1970, UTC."""
+        return self._clock.now_us()
+
     def wait(self, seconds: float) -> None:
         """Wait, but not beyond the death of a thread; then raise what it died of."""
         self._failed.wait(seconds)
@@ -143,14 +147,20 @@ class Pipeline:
     def _heal(self) -> None:
         """The healer's thread: it alone talks to the exchange's REST interface."""
         healer = Healer(self._client, self._lease, self.statistics, queries.database_now)
-        silence = SilenceWatch(self._client, self._connections, self._clock.now_us, self._silence_limit_s)
+        silence = SilenceWatch(
+            self._client,
+            self._connections,
+            self._clock.now_us,
+            self._silence_limit_s,
+            on_refusal=healer.note_refusal_elsewhere,
+        )
         outage = Outage("the healer")
         renewal = ConnectionRenewal()
         try:
             while not self._stop.is_set():
                 renewal.renew_when_due()
                 try:
-                    self._set_the_clock()
+                    self._set_the_clock(healer)
                     silence.step()
                     wait_s = healer.step()
                     outage.end()
@@ -162,13 +172,14 @@ class Pipeline:
             self._client.close()
             connection.close()
 
-    def _set_the_clock(self) -> None:
+    def _set_the_clock(self, healer: Healer) -> None:
         """Ask the exchange what time it is, now and then, and say so when this machine's clock is wrong."""
         if not self._clock.is_due() or time.monotonic() < self._clock_not_before or self._client.seconds_to_wait() > 0:
             return
         try:
             measured = self._client.server_time()
-        except ExchangeRefused:
+        except ExchangeRefused as refused:
+            healer.note_refusal_elsewhere(refused)
             self._clock_not_before = time.monotonic() + ASK_THE_TIME_AGAIN_S
             return
         self._clock.note(measured)

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import orjson
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -18,6 +18,7 @@ from rest_framework.views import APIView
 
 from prices.live.reading import MOVEMENTS_SHARE, read_movements
 from prices.web.parameters import refuse_unknown
+from prices.web.schema import BadParameterSerializer
 
 
 class WindowSerializer(serializers.Serializer[Any]):
@@ -62,7 +63,10 @@ class MovementsView(APIView):
 
     name = "Movements"
 
-    @extend_schema(operation_id="movements", responses={200: MovementSerializer(many=True)})
+    @extend_schema(
+        operation_id="movements",
+        responses={200: MovementSerializer(many=True), 400: OpenApiResponse(BadParameterSerializer)},
+    )
     def get(self, request: Request) -> Response:
         refuse_unknown(request.query_params)
         return Response(_kept.rows(), headers={"Cache-Control": "no-store"})

@@ -6,9 +6,11 @@ In: symbols and aware UTC datetimes. Out: exact prices, aware UTC datetimes, fac
 from prices.queries.candles import candle_page, candles
 from prices.queries.clock import database_now
 from prices.queries.prices import high_low, last_whole_minute, latest_prices, movements, price_at_second
+from prices.queries.schema import newest_migration
 from prices.queries.symbols import symbol_names, tracked_symbols
 from prices.queries.tape import (
     approximate_trades,
+    fetch_trouble,
     ingesters,
     last_audit,
     last_look,
@@ -22,6 +24,7 @@ __all__ = [
     "candle_page",
     "candles",
     "database_now",
+    "fetch_trouble",
     "high_low",
     "ingesters",
     "last_audit",
@@ -30,6 +33,7 @@ __all__ = [
     "latest_prices",
     "movements",
     "newest_gap",
+    "newest_migration",
     "price_at_second",
     "symbol_names",
     "symbol_states",

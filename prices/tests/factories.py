@@ -1,12 +1,13 @@
-"""Trades for tests, with every value that a test does not name filled in."""
+"""Trades and the rest of a running tracker for tests, with every value that a test does not name filled in."""
 
 import json
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from prices import coverage, gaps, tape
 from prices.domain.trade import Trade
-from prices.models import Coverage
+from prices.models import Coverage, Ingester, Lease
 
 NOON = datetime(2026, 5, 29, 12, 0, tzinfo=UTC)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -26,6 +27,24 @@ def trade(
     buyer_is_maker: bool = True,
 ) -> Trade:
     return Trade(symbol, microseconds(at), trade_id, Decimal(price), Decimal(quantity), buyer_is_maker)
+
+
+def followed(*trades: Trade) -> None:
+    """Store trades as an ingester that follows their symbols does."""
+    tape.store(trades, followed={trade.symbol for trade in trades})
+
+
+def looked(at: datetime, **lease: Any) -> None:
+    """Somebody has looked, then, at all that is wanted by now."""
+    gaps.GapFinder().find(coverage.runs(), at)
+    row = {"holder": "host:1", "taken_at": at, "renewed_at": at, "looked_at": at, **lease}
+    Lease.objects.update_or_create(name="healer", defaults=row)
+
+
+def alive(at: datetime, name: str = "host:1", **changes: Any) -> Ingester:
+    """An ingester that showed a heartbeat then, of which all is well."""
+    row = {"started_at": at, "beat_at": at, "connected": True, "heals": True, "trades_per_second": 130.0}
+    return Ingester.objects.create(name=name, **row | {"symbols": ["BTCUSDT", "ETHUSDT"]} | changes)
 
 
 def event(**changes: Any) -> dict[str, Any]:

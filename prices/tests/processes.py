@@ -48,6 +48,10 @@ class Process:
     def output(self):
         return self._log.read_text()
 
+    @property
+    def pid(self):
+        return self._process.pid
+
     def wait_for_output(self, text):
         wait_until(lambda: text in self.output or self._process.poll() is not None)
         assert text in self.output, self.output

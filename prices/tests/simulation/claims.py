@@ -27,7 +27,7 @@ class Claims:
 
     def check_the_tape(self) -> list[Trade]:
         """Every row is a trade that was made, once; candles of both kinds are what the rows amount to."""
-        stored = stored_trades()
+        stored: list[Trade] = stored_trades()
         assert stored == expected_trades(stored)
         for trade in stored:
             assert self.world.markets[trade.symbol].trades[trade.trade_id] == trade
@@ -59,6 +59,7 @@ class Claims:
         if Examiner(stale_after_s=DAY_S).examine(tape)["status"] == WHOLE:
             self.whole += 1
             assert self.missing(stored) == set()
+            assert tape.look.looked_at
             assert self.world.now - tape.look.looked_at <= timedelta(seconds=LOOK_WITHIN_S)
 
     def note_what_lasts(self, symbol: str) -> None:

@@ -2,6 +2,7 @@
 
 import threading
 from datetime import timedelta
+from typing import Any
 
 from prices.domain.trade import Trade
 from prices.ingest.bad_frames import BadFrameLog
@@ -14,6 +15,8 @@ from prices.ingest.statistics import Statistics
 from prices.ingest.writer import Writer
 from prices.models import Ingester as Row
 from prices.tests.simulation.world import Rest, World
+
+NO_STREAM: Any = None  # frames are handed over here
 
 
 class Ingester:
@@ -29,7 +32,8 @@ class Ingester:
         self.buffer = Buffer(flush_interval_s=0.0)
         lease = HealerLease(name, self.clock)
         self.watch = GapWatch(lease, self.statistics, lambda: self.symbols)
-        self.healer = Healer(Rest(world, self.exchange_now_us), lease, self.statistics, lambda: world.now, self.clock)
+        client: Any = Rest(world, self.exchange_now_us)
+        self.healer = Healer(client, lease, self.statistics, lambda: world.now, self.clock)
         self.followings = dict.fromkeys(self.symbols, 0)
         self.writer = Writer(
             self.buffer,
@@ -43,7 +47,13 @@ class Ingester:
 
     def _connect(self) -> Connection:
         return Connection(
-            "ws://nowhere", self.symbols, self.buffer, BadFrameLog(self.clock), None, self.clock, self.exchange_now_us
+            "ws://nowhere",
+            self.symbols,
+            self.buffer,
+            BadFrameLog(self.clock),
+            NO_STREAM,
+            self.clock,
+            self.exchange_now_us,
         )
 
     def clock(self) -> float:
@@ -67,7 +77,7 @@ class Ingester:
             return
         of_ours = [trade for trade in trades if trade.symbol in self.symbols]
         frames = self.world.frames(of_ours, units_may_mix=self.connection._unit is not None)
-        self.connection._pass_on(frames, frozenset(self.symbols), None)
+        self.connection._pass_on(frames, frozenset(self.symbols), NO_STREAM)
         while len(self.buffer):
             assert self.writer.store(self.buffer.take())
 
