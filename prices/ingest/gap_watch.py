@@ -8,11 +8,14 @@ import logging
 from collections.abc import Callable, Collection
 from datetime import datetime
 
+from django.conf import settings
+
 from prices import coverage, gaps, queries
 from prices.binance.rest import PAGE_TRADES, WEIGHT_BUDGET, WEIGHT_OF_TRADES
+from prices.domain.ids import count
 from prices.ingest.lease import HealerLease
 from prices.ingest.statistics import Statistics
-from prices.models import Gap, Ingester
+from prices.models import Coverage, Gap, Ingester
 from prices.queries.tape import FetchTrouble
 from prices.status.health import TROUBLE_TOLD_AFTER_S
 from prices.status.words import in_words
@@ -20,6 +23,7 @@ from prices.status.words import in_words
 logger = logging.getLogger(__name__)
 
 CHECK_INTERVAL_S = 2.0
+GAPS_TOLD = 10
 
 
 class GapWatch:
@@ -49,7 +53,9 @@ class GapWatch:
             logger.info("%s is no longer followed: what comes after id %d is not wanted", run.symbol, run.last_trade_id)
         for run in coverage.begin_anew_where_ids_did(began_at):
             logger.warning("%s: its ids have begun anew, with %d", run.symbol, run.first_trade_id)
-        opened = self._finder.find(coverage.runs(), began_at)
+        runs = coverage.runs()
+        _ask_about_what_lies_between([run for run in runs if run.looked_at is None and run.last_trade_id is None])
+        opened = self._finder.find(runs, began_at)
         self._lease.note_look(began_at)
         self._tell(opened)
         self._trouble.update(queries.fetch_trouble(), began_at)
@@ -60,12 +66,27 @@ class GapWatch:
         return set(self._followed()).union(*lists)
 
     def _tell(self, opened: Collection[Gap]) -> None:
-        for gap in opened:
+        for gap in list(opened)[:GAPS_TOLD]:
             logger.info("gap found: %s lacks %s trade(s), ids %d to %d", gap.symbol, f"{gap.ids.size:,}", *gap.ids)
+        if len(opened) > GAPS_TOLD:
+            logger.info("and %d more gaps", len(opened) - GAPS_TOLD)
         self._statistics.open_gaps, self._statistics.missing_trades = gaps.open_count()
         missing = self._statistics.missing_trades
         if opened and missing > PAGE_TRADES:
             logger.info("healing the %s missing trades will take about %s", f"{missing:,}", _time_to_heal(missing))
+
+
+def _ask_about_what_lies_between(new_runs: Collection[Coverage]) -> None:
+    """A symbol that is followed anew: nothing of the time between is fetched unless somebody wants it."""
+    for run in new_runs:
+        if between := coverage.between_runs(run.symbol):
+            logger.warning(
+                "%s is followed anew, and %s trades between are not wanted. %s cover_prices --want-between %s fetches them",
+                run.symbol,
+                f"{count(between):,}",
+                settings.COMMAND,
+                run.symbol,
+            )
 
 
 class FetchTroubleLog:
