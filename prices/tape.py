@@ -176,14 +176,50 @@ WHERE incoming.symbol = known.symbol AND incoming.trade_id = known.trade_id
   AND timestamptz 'epoch' + incoming.timestamp_us * interval '1 microsecond' <> known.timestamp
 """
 
-# From its first trade on, all of a symbol that is followed is wanted.
+# From its first trade on, all of a symbol that is followed is wanted. If its id is lower than one that was traded more
+# than a minute before, the ids have begun anew meanwhile: then the run counts only what was traded since.
 _OPEN_COVERAGE = """
-INSERT INTO coverage (symbol, first_trade_id, origin)
-SELECT symbol, min(trade_id), 'followed' FROM incoming
-WHERE symbol = ANY(%s)
-GROUP BY symbol
-ORDER BY symbol
-ON CONFLICT (symbol) WHERE last_trade_id IS NULL DO NOTHING
+WITH first AS (
+    SELECT symbol, min(trade_id) AS id, timestamptz 'epoch' + min(timestamp_us) * interval '1 microsecond' AS at
+    FROM incoming
+    WHERE symbol = ANY(%s)
+      AND NOT EXISTS (SELECT FROM coverage WHERE coverage.symbol = incoming.symbol AND last_trade_id IS NULL)
+    GROUP BY symbol
+)
+INSERT INTO coverage (symbol, first_trade_id, begins_at, origin)
+SELECT symbol, id,
+       CASE WHEN earlier.last_trade_id > id THEN (
+           SELECT max(timestamp) + interval '1 microsecond' FROM prices
+           WHERE prices.symbol = first.symbol AND timestamp < first.at
+       ) ELSE (
+           SELECT greatest(max(begins_at), max(ends_at)) FROM coverage WHERE coverage.symbol = first.symbol
+       ) END,
+       'followed'
+FROM first
+LEFT JOIN LATERAL (
+    SELECT last_trade_id FROM candles
+    WHERE candles.symbol = first.symbol AND minute < first.at - interval '2 minutes'
+    ORDER BY minute DESC
+    LIMIT 1
+) AS earlier ON true
+RETURNING symbol
+"""
+
+# What somebody wanted ahead of the first trade belongs to the run that is open now.
+_TAKE_OVER = """
+WITH opened AS (
+    SELECT symbol, first_trade_id AS first_id, begins_at AS since FROM coverage
+    WHERE symbol = ANY(%s) AND last_trade_id IS NULL
+), within AS (
+    DELETE FROM coverage USING opened
+    WHERE coverage.symbol = opened.symbol AND last_trade_id IS NOT NULL AND first_trade_id >= first_id
+      AND ends_at IS NULL AND begins_at IS NOT DISTINCT FROM since
+)
+UPDATE coverage
+SET last_trade_id = first_id - 1, checked_through_id = least(checked_through_id, first_id - 1)
+FROM opened
+WHERE coverage.symbol = opened.symbol AND last_trade_id >= first_id AND first_trade_id < first_id
+  AND ends_at IS NULL AND begins_at IS NOT DISTINCT FROM since
 """
 
 
@@ -231,7 +267,7 @@ def _store(
         newest_migration, is_any_known, is_any_missed = cursor.fetchone()
         refuse_outdated_code(newest_migration)
         if followed:
-            cursor.execute(_OPEN_COVERAGE, [list(followed)])
+            _open_coverage(cursor, followed)
         if is_any_known:
             cursor.execute(_DROP_CONTRADICTIONS)
             contradictions = cursor.rowcount
@@ -243,6 +279,12 @@ def _store(
         )
         (inserted,) = cursor.fetchone()
     return int(inserted), contradictions
+
+
+def _open_coverage(cursor: Any, followed: Collection[str]) -> None:
+    cursor.execute(_OPEN_COVERAGE, [list(followed)])
+    if opened := [symbol for (symbol,) in cursor.fetchall()]:
+        cursor.execute(_TAKE_OVER, [opened])
 
 
 def lock_symbols(cursor: Any, symbols: Iterable[str]) -> None:

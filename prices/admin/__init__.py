@@ -1,8 +1,8 @@
 # ruff: noqa: ARG002  the signatures are Django's
-"""The admin: symbols can be added, tracked and untracked; trades, candles and gaps can be read, never changed."""
+"""The admin: symbols can be added, tracked and untracked; coverage can be changed by two actions; trades, candles
+and gaps can be read, never changed.
+"""
 
-from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from django import forms
@@ -10,11 +10,11 @@ from django.contrib import admin
 from django.contrib.admin.widgets import AdminTextInputWidget
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
-from django.utils.html import format_html
 
+from prices.admin.columns import MICROSECOND, MINUTE, SECOND, digits, ids, shown_time, time
+from prices.admin.coverage import CoverageAdmin
 from prices.admin.lists import ReadOnlyAdmin, SymbolFilter, TapeAdmin
-from prices.domain.digits import plain_digits
-from prices.models import Audit, Candle, Gap, HourCandle, Ingester, Price, Symbol
+from prices.models import Audit, Candle, Coverage, Gap, HourCandle, Ingester, Price, Symbol
 
 if TYPE_CHECKING:
     ModelAdmin = admin.ModelAdmin[Any]
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 else:
     ModelAdmin, ModelForm = admin.ModelAdmin, forms.ModelForm
 
-Column = Callable[[Any], Any]
+SHOWN_SYMBOLS = 3
 
 admin.site.site_header = admin.site.site_title = "Binance price tracker"
 
@@ -38,7 +38,7 @@ class SymbolAdmin(ModelAdmin):
     """No deletion: the trades of a symbol would be left without it."""
 
     form = SymbolForm
-    list_display = ["name", "tracked"]
+    list_display = ["name", "tracked", "trouble"]
     list_editable = ["tracked"]
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
@@ -66,34 +66,14 @@ class OpenFilter(admin.SimpleListFilter):
         return queryset.filter(closed_at__isnull=self.value() == "open")
 
 
-def _digits(name: str) -> Column:
-    """A column with an exact number: no trailing zeros, no exponent."""
-
-    @admin.display(description=name)
-    def column(row: Model) -> str:
-        return plain_digits(getattr(row, name))
-
-    column.__name__ = name
-    return column
-
-
-def _time(name: str, time_format: str) -> Column:
-    @admin.display(description=f"{name.replace('_', ' ')} (UTC)", ordering=name)
-    def column(row: Model) -> str:
-        time: datetime | None = getattr(row, name)
-        return format_html('<span class="nowrap">{}</span>', f"{time.astimezone(UTC):{time_format}}") if time else "-"
-
-    column.__name__ = name
-    return column
-
-
 @admin.display(description="taker")
 def _taker(price: Any) -> str:
     return "sold" if price.buyer_is_maker else "bought"
 
 
-@admin.display(description="whole", boolean=True)
-def _is_whole(candle: Any) -> Any:
+@admin.display(description="ids without a hole", boolean=True)
+def _has_no_hole(candle: Any) -> Any:
+    """In itself: whether it joins its neighbours, /candles tells."""
     return candle.trade_count == candle.last_trade_id - candle.first_trade_id + 1
 
 
@@ -102,23 +82,33 @@ def _missing(gap: Any) -> Any:
     return f"{gap.ids.size:,}"
 
 
+@admin.display(description="next attempt (UTC)", ordering="ask_again_at")
+def _next_attempt(gap: Any) -> str:
+    return "-" if gap.closed_at else shown_time(gap.ask_again_at, SECOND)
+
+
 @admin.register(Price)
 class PriceAdmin(TapeAdmin):
+    """No page of one trade: its id, which Django takes for the row's, is that of a trade of each symbol."""
+
     key = ["timestamp", "trade_id"]
     list_display = (
-        _time("timestamp", "%Y-%m-%d %H:%M:%S.%f"),
+        time("timestamp", MICROSECOND),
         "trade_id",
         "symbol",
-        _digits("price"),
-        _digits("quantity"),
+        digits("price"),
+        digits("quantity"),
         _taker,
     )
 
+    def get_urls(self) -> list[Any]:
+        return [url for url in super().get_urls() if url.name == "prices_price_changelist"]
+
 
 _CANDLE_COLUMNS = (
-    *map(_digits, ["open", "high", "low", "close", "volume"]),
+    *map(digits, ["open", "high", "low", "close", "volume"]),
     "trade_count",
-    _is_whole,
+    _has_no_hole,
     "first_trade_id",
     "last_trade_id",
     "symbol",
@@ -128,13 +118,13 @@ _CANDLE_COLUMNS = (
 @admin.register(Candle)
 class CandleAdmin(TapeAdmin):
     key = ["minute"]
-    list_display = (_time("minute", "%Y-%m-%d %H:%M"), *_CANDLE_COLUMNS)
+    list_display = (time("minute", MINUTE), *_CANDLE_COLUMNS)
 
 
 @admin.register(HourCandle)
 class HourCandleAdmin(TapeAdmin):
     key = ["hour"]
-    list_display = (_time("hour", "%Y-%m-%d %H:%M"), *_CANDLE_COLUMNS)
+    list_display = (time("hour", MINUTE), *_CANDLE_COLUMNS)
 
 
 @admin.register(Gap)
@@ -143,41 +133,80 @@ class GapAdmin(ReadOnlyAdmin):
     show_full_result_count = False
     list_display = (
         "symbol",
-        "first_missing_id",
-        "last_missing_id",
+        ids("first_missing_id", "first id"),
+        ids("last_missing_id", "last id"),
         _missing,
-        "missing_trades",
+        ids("missing_trades", "missing"),
         "outcome",
-        _time("found_at", "%Y-%m-%d %H:%M:%S"),
-        _time("closed_at", "%Y-%m-%d %H:%M:%S"),
+        time("found_at", SECOND),
+        time("closed_at", SECOND),
         "attempts",
+        time("failing_since", SECOND),
+        time("doubted_since", SECOND),
+        _next_attempt,
         "last_error",
     )
 
 
-@admin.display(description="trades per second", ordering="trades_per_second")
+@admin.display(description="trades/s", ordering="trades_per_second")
 def _trades_per_second(ingester: Any) -> str:
     return f"{ingester.trades_per_second:,.1f}"
 
 
-@admin.display(description="lag behind the exchange", ordering="lag_us", empty_value="-")
+@admin.display(description="lag", ordering="lag_us", empty_value="-")
 def _lag(ingester: Any) -> str | None:
     return None if ingester.lag_us is None else f"{ingester.lag_us / 1_000_000:.2f} s"
+
+
+@admin.display(description="follows")
+def _symbols(ingester: Any) -> str:
+    more = len(ingester.symbols) - SHOWN_SYMBOLS
+    return ", ".join(ingester.symbols[:SHOWN_SYMBOLS]) + (f" and {more:,} more" if more > 0 else "") or "-"
+
+
+@admin.display(description="its clock", ordering="clock_offset_us")
+def _clock(ingester: Any) -> str:
+    return _offset_in_words(ingester.clock_offset_us)
+
+
+@admin.display(description="the database's clock", ordering="database_offset_us")
+def _database_clock(ingester: Any) -> str:
+    return _offset_in_words(ingester.database_offset_us)
+
+
+def _offset_in_words(offset_us: int | None) -> str:
+    """`offset_us`: the exchange's clock minus another."""
+    if offset_us is None:
+        return "-"
+    return f"{abs(offset_us) / 1_000_000:,.3f} s {'behind' if offset_us > 0 else 'ahead'}"
+
+
+@admin.display(description="refused lately")
+def _refused(ingester: Any) -> str:
+    counts = f"{ingester.recent_refused:,} of {ingester.recent_frames:,}"
+    return f"{counts}: {ingester.refusal}" if ingester.refusal else counts
 
 
 @admin.register(Ingester)
 class IngesterAdmin(ReadOnlyAdmin):
     list_display = (
         "name",
-        _time("started_at", "%Y-%m-%d %H:%M:%S"),
-        _time("beat_at", "%Y-%m-%d %H:%M:%S"),
+        time("beat_at", SECOND),
         "connected",
         "heals",
         _trades_per_second,
         _lag,
+        _symbols,
+        _clock,
+        _database_clock,
+        _refused,
+        time("started_at", SECOND),
     )
 
 
 @admin.register(Audit)
 class AuditAdmin(ReadOnlyAdmin):
-    list_display = (_time("finished_at", "%Y-%m-%d %H:%M:%S"), "proven", "against_exchange", "symbols", "trades")
+    list_display = (time("finished_at", SECOND), "proven", "against_exchange", "symbols", "trades")
+
+
+admin.site.register(Coverage, CoverageAdmin)

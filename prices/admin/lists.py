@@ -65,7 +65,7 @@ class OneSymbolFilter(SymbolFilter):
 
 class ReadOnlyAdmin(ModelAdmin):
     show_facets = admin.ShowFacets.NEVER  # they count rows
-    actions = None
+    actions: Any = None
     list_display: Any
 
     def get_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:

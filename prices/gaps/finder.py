@@ -4,7 +4,6 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from datetime import datetime
 
-from prices.domain.ids import MAX_ID
 from prices.gaps.finding import Hole, look
 from prices.gaps.records import record
 from prices.models import Coverage, Gap
@@ -29,7 +28,7 @@ class GapFinder:
         found = look(unchecked)
         confirmed = [hole for hole in found.holes if _is_within(hole, self._seen_before)]
         self._seen_before = found.holes
-        opened = record(confirmed, now)
+        opened = record(confirmed, now, if_wanted=True)
         unsettled = {hole.symbol for hole in set(found.holes).difference(confirmed)}
         _note_progress([run for run in unchecked if run.symbol not in unsettled], found.settled, now)
         return opened
@@ -50,6 +49,6 @@ def _note_progress(runs: Sequence[Coverage], settled: dict[int, tuple[datetime, 
 
 def _is_within(hole: Hole, sorted_holes: Sequence[Hole]) -> bool:
     """Whether one of the holes, none of which touch, holds all of this one."""
-    place = bisect_right(sorted_holes, (hole.symbol, hole.first_id, MAX_ID))
+    place = bisect_right(sorted_holes, hole.place, key=lambda each: each.place)
     candidate = sorted_holes[place - 1] if place else None
-    return candidate is not None and candidate.symbol == hole.symbol and candidate.last_id >= hole.last_id
+    return candidate is not None and candidate.era == hole.era and candidate.last_id >= hole.last_id

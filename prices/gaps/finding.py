@@ -9,8 +9,10 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from django.db.models import Max
+
 from prices.domain.ids import Ids
-from prices.domain.times import HOUR
+from prices.domain.times import EPOCH, HOUR
 from prices.gaps.rows import fetch_all
 from prices.models import Coverage, Gap
 
@@ -33,6 +35,16 @@ class Hole(NamedTuple):
     @property
     def ids(self) -> Ids:
         return Ids(self.first_id, self.last_id)
+
+    @property
+    def era(self) -> tuple[str, datetime | None]:
+        """The same ids count again where they have begun anew."""
+        return self.symbol, self.begins_at
+
+    @property
+    def place(self) -> tuple[str, datetime, int]:
+        """In the order in which holes are told."""
+        return self.symbol, self.begins_at or EPOCH, self.first_id
 
 
 # Suspects are the minutes that are not whole, the stretches between two that do not join, and those from a run's first
@@ -187,8 +199,8 @@ def find_missing(suspects: Sequence[Hole]) -> list[Hole]:
 def _each_once(holes: Iterable[Hole]) -> list[Hole]:
     """The same ids, without those that two suspects have in common."""
     once: list[Hole] = []
-    for hole in sorted(holes, key=lambda hole: (hole.symbol, hole.first_id, -hole.last_id)):
-        if once and once[-1].symbol == hole.symbol and hole.first_id <= once[-1].last_id:
+    for hole in sorted(holes, key=lambda hole: (*hole.place, -hole.last_id)):
+        if once and once[-1].era == hole.era and hole.first_id <= once[-1].last_id:
             if hole.last_id > once[-1].last_id:
                 once.append(hole._replace(first_id=once[-1].last_id + 1))
         else:
@@ -230,6 +242,7 @@ def _columns(runs: Sequence[Coverage]) -> dict[str, list[Any]]:
 
 
 def missing_in(gap: Gap) -> list[Ids]:
-    """The ids of a gap that are not stored, in order."""
-    around = Hole(gap.symbol, *gap.ids, gap.since, gap.until)
+    """The ids of a gap, which is of the ids of today, that are not stored, in order."""
+    begun_anew = Coverage.objects.filter(symbol=gap.symbol, ends_at=None).aggregate(at=Max("begins_at"))
+    around = Hole(gap.symbol, *gap.ids, gap.since, gap.until, begun_anew["at"])
     return [hole.ids for hole in find_missing([around])]

@@ -6,27 +6,29 @@ from itertools import groupby
 
 from django.db import connection, transaction
 from django.db.models import F, Value
-from django.db.models.functions import Least
+from django.db.models.functions import Coalesce, Least
 
-from prices.domain.ids import Ids, difference, union
+from prices.domain.ids import MAX_ID, Ids, difference, intersection, union
 from prices.gaps.finding import Hole, find_missing
 from prices.gaps.rows import fetch_all
-from prices.models import Gap
+from prices.models import Coverage, Gap
 from prices.tape import lock_symbols
 
 
-def record(holes: Iterable[Hole], now: datetime) -> list[Gap]:
+def record(holes: Iterable[Hole], now: datetime, *, if_wanted: bool = False) -> list[Gap]:
     """Open a gap for what of these holes is still missing and in no other gap; return the new ones.
 
     `now`: the database's time. Whoever stores waits: what arrives meanwhile is counted by the gap, or no longer missing
-    when it is opened.
+    when it is opened. `if_wanted`: not for what was given up since the look. Of ids that have begun anew nothing can be
+    asked: there a gap is closed from its beginning.
     """
     opened: list[Gap] = []
-    for symbol, of_symbol in groupby(holes, key=lambda hole: hole.symbol):
+    for (symbol, begins_at, ends_at), alike in groupby(holes, key=lambda hole: (*hole.era, hole.ends_at)):
         with transaction.atomic(), connection.cursor() as cursor:
             lock_symbols(cursor, [symbol])
-            missing = find_missing(list(of_symbol))
-            known = _known(symbol, missing)
+            missing = find_missing(list(alike))
+            wanted = _wanted(symbol, begins_at, ends_at) if if_wanted else [Ids(0, MAX_ID)]
+            known = _known(symbol, missing, ends_at)
             opened += Gap.objects.bulk_create(
                 Gap(
                     symbol=symbol,
@@ -37,14 +39,22 @@ def record(holes: Iterable[Hole], now: datetime) -> list[Gap]:
                     until=hole.until,
                     found_at=now,
                     ask_again_at=now,
+                    closed_at=now if ends_at else None,
+                    outcome=Gap.Outcome.BEGUN_ANEW if ends_at else None,
                 )
                 for hole in missing
-                for ids in difference([hole.ids], known)
+                for ids in difference(intersection([hole.ids], wanted), known)
             )
     return opened
 
 
-def _known(symbol: str, holes: Sequence[Hole]) -> list[Ids]:
+def _wanted(symbol: str, begins_at: datetime | None, ends_at: datetime | None) -> list[Ids]:
+    """What is wanted now under the ids of this time, in order: some may have been given up since the look."""
+    runs = Coverage.objects.filter(symbol=symbol, begins_at=begins_at, ends_at=ends_at)
+    return union(Ids(*ids) for ids in runs.values_list("first_trade_id", Coalesce("last_trade_id", MAX_ID)))
+
+
+def _known(symbol: str, holes: Sequence[Hole], ends_at: datetime | None) -> list[Ids]:
     """The ids of gaps that account for ids of these holes already, in order."""
     if not holes:
         return []
@@ -53,7 +63,11 @@ def _known(symbol: str, holes: Sequence[Hole]) -> list[Ids]:
         missing_trades__gt=0,
         first_missing_id__lte=holes[-1].last_id,
         last_missing_id__gte=holes[0].first_id,
-    ).exclude(outcome__in=[Gap.Outcome.BEGUN_ANEW, Gap.Outcome.NOT_WANTED])
+    )
+    if ends_at is None:
+        gaps = gaps.exclude(outcome__in=[Gap.Outcome.BEGUN_ANEW, Gap.Outcome.NOT_WANTED])
+    else:
+        gaps = gaps.filter(outcome=Gap.Outcome.BEGUN_ANEW).exclude(since__gte=ends_at)
     return union(Ids(*ids) for ids in gaps.values_list("first_missing_id", "last_missing_id"))
 
 

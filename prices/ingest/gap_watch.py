@@ -11,7 +11,7 @@ from datetime import datetime
 from django.conf import settings
 
 from prices import coverage, gaps, queries
-from prices.binance.rest import PAGE_TRADES, WEIGHT_BUDGET, WEIGHT_OF_TRADES
+from prices.binance.rest import PAGE_TRADES
 from prices.domain.ids import count
 from prices.ingest.lease import HealerLease
 from prices.ingest.statistics import Statistics
@@ -73,7 +73,8 @@ class GapWatch:
         self._statistics.open_gaps, self._statistics.missing_trades = gaps.open_count()
         missing = self._statistics.missing_trades
         if opened and missing > PAGE_TRADES:
-            logger.info("healing the %s missing trades will take about %s", f"{missing:,}", _time_to_heal(missing))
+            to_heal = coverage.time_to_fetch_in_words(missing)
+            logger.info("healing the %s missing trades will take about %s", f"{missing:,}", to_heal)
 
 
 def _ask_about_what_lies_between(new_runs: Collection[Coverage]) -> None:
@@ -81,7 +82,7 @@ def _ask_about_what_lies_between(new_runs: Collection[Coverage]) -> None:
     for run in new_runs:
         if between := coverage.between_runs(run.symbol):
             logger.warning(
-                "%s is followed anew, and %s trades between are not wanted. %s cover_prices --want-between %s fetches them",
+                "%s is followed anew; the %s trades between are not wanted, but for: %s cover_prices --want-between %s",
                 run.symbol,
                 f"{count(between):,}",
                 settings.COMMAND,
@@ -105,8 +106,3 @@ class FetchTroubleLog:
             lasted = in_words((now - self._since).total_seconds())
             logger.info("missing trades are fetched again, after %s", lasted)
             self._since = None
-
-
-def _time_to_heal(missing: int) -> str:
-    minutes = -(-missing * WEIGHT_OF_TRADES // (PAGE_TRADES * WEIGHT_BUDGET))
-    return f"{minutes} min" if minutes < 120 else f"{minutes / 60:.0f} hours"

@@ -1,24 +1,25 @@
 """The admin: what can be done in it, and that it asks the database only what an index answers."""
 
 import re
-from datetime import UTC, timedelta
+from datetime import timedelta
 from urllib.parse import urlencode
 
 import pytest
-from django.contrib.admin.models import LogEntry
+from django.contrib.admin.models import ADDITION, CHANGE, LogEntry
+from django.contrib.auth.models import Permission, User
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
-from django.utils import timezone
 
-from prices import tape
-from prices.models import Audit, Candle, Gap, HourCandle, Ingester, Price, Symbol
+from prices import coverage, tape
+from prices.domain.ids import Ids
+from prices.models import Audit, Candle, Coverage, Gap, HourCandle, Ingester, Symbol
 from prices.tests.factories import NOON, trade
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("symbols")]
 
 PER_PAGE = 100
-PRICES, CANDLES, HOURS, GAPS, SYMBOLS = (
-    f"/admin/prices/{name}/" for name in ("price", "candle", "hourcandle", "gap", "symbol")
+PRICES, CANDLES, HOURS, GAPS, SYMBOLS, COVERAGE = (
+    f"/admin/prices/{name}/" for name in ("price", "candle", "hourcandle", "gap", "symbol", "coverage")
 )
 
 
@@ -86,17 +87,27 @@ def test_a_symbol_cannot_be_deleted(admin_client):
     assert Symbol.objects.filter(name="BTCUSDT").exists()
 
 
-@pytest.mark.parametrize("path", [PRICES, CANDLES, HOURS, GAPS])
+@pytest.mark.parametrize("path", [CANDLES, HOURS, GAPS, COVERAGE])
 def test_the_tape_is_read_only(admin_client, path):
     store_trades(1)
-    Gap.objects.create(symbol="BTCUSDT", first_missing_id=2, last_missing_id=3)
-    row = {PRICES: Price.objects, CANDLES: Candle.objects, HOURS: HourCandle.objects, GAPS: Gap.objects}[path].get().pk
+    a_gap()
+    coverage.want("BTCUSDT", Ids(5, 9))
+    row = {CANDLES: Candle, HOURS: HourCandle, GAPS: Gap, COVERAGE: Coverage}[path].objects.get().pk
 
     assert admin_client.get(f"{path}{row}/change/").status_code == 200
     assert admin_client.get(f"{path}add/").status_code == 403
     assert admin_client.post(f"{path}{row}/change/", {"symbol": "X"}).status_code == 403
     assert admin_client.post(f"{path}{row}/delete/", {"post": "yes"}).status_code == 403
     assert "delete_selected" not in admin_client.get(path).text
+
+
+@pytest.mark.parametrize("page", ["1/change/", "1/delete/", "1/history/", "1/", "add/"])
+def test_a_trade_has_no_page_since_its_id_is_that_of_another_symbols_trade_too(admin_client, page):
+    store_trades(1)
+    store_trades(1, symbol="ETHUSDT")
+
+    assert admin_client.get(f"{PRICES}{page}").status_code == 404
+    assert f"{PRICES}1/" not in admin_client.get(PRICES).text
 
 
 def test_trades_are_shown_to_the_last_digit_and_microsecond(admin_client):
@@ -109,7 +120,7 @@ def test_trades_are_shown_to_the_last_digit_and_microsecond(admin_client):
     assert "8 BTCUSDT 61930 0.5" in text(response)
 
 
-def test_a_candle_tells_whether_it_is_whole(admin_client):
+def test_a_candle_tells_whether_its_ids_have_a_hole_and_no_more(admin_client):
     tape.store([trade(1, "2"), trade(2, "3.5"), trade(4, "1"), trade(1, symbol="ETHUSDT")])
 
     whole = {symbol: open_list(admin_client, CANDLES, symbol=symbol).result_list for symbol in ("BTCUSDT", "ETHUSDT")}
@@ -117,6 +128,7 @@ def test_a_candle_tells_whether_it_is_whole(admin_client):
     assert {symbol: len(candles) for symbol, candles in whole.items()} == {"BTCUSDT": 1, "ETHUSDT": 1}
     assert "2026-05-29 12:00 2 3.5 1 1 1.5 3" in text(admin_client.get(CANDLES))
     assert "2026-05-29 12:00 2 3.5 1 1 1.5 3" in text(admin_client.get(HOURS))
+    assert "Ids without a hole" in text(admin_client.get(CANDLES))
     assert 'alt="False"' in admin_client.get(f"{CANDLES}?symbol=BTCUSDT").text
     assert 'alt="True"' in admin_client.get(f"{CANDLES}?symbol=ETHUSDT").text
 
@@ -249,16 +261,22 @@ def test_conditions_that_no_index_answers_are_refused(admin_client):
 
 
 def test_gaps_tell_what_is_missing_and_what_became_of_it(admin_client):
-    found = timezone.now()
-    Gap.objects.create(symbol="BTCUSDT", first_missing_id=10, last_missing_id=19, found_at=found, last_error="HTTP 451")
-    Gap.objects.create(
-        symbol="ETHUSDT", first_missing_id=5, last_missing_id=5, closed_at=found, outcome=Gap.Outcome.HEALED
+    a_gap(
+        missing_trades=7,
+        found_at=NOON,
+        last_error="HTTP 451",
+        attempts=3,
+        failing_since=NOON + timedelta(seconds=1),
+        doubted_since=NOON + timedelta(seconds=2),
+        ask_again_at=NOON + timedelta(seconds=3),
     )
+    a_gap("ETHUSDT", 5, 5, missing_trades=0, found_at=NOON, closed_at=NOON, outcome=Gap.Outcome.HEALED)
 
     everything = text(admin_client.get(GAPS))
-    assert f"BTCUSDT 10 19 10 10 - {found.astimezone(UTC):%Y-%m-%d %H:%M:%S} -" in everything
-    assert "HTTP 451" in everything
-    assert "ETHUSDT 5 5 1 0 Healed" in everything
+    day = "2026-05-29"
+    times = f"{day} 12:00:01 {day} 12:00:02 {day} 12:00:03"
+    assert f"BTCUSDT 10 19 10 7 - {day} 12:00:00 - 3 {times} HTTP 451" in everything
+    assert f"ETHUSDT 5 5 1 0 Healed {day} 12:00:00 {day} 12:00:00 0 - - -" in everything
 
     def first_ids(**parameters):
         return [gap.first_missing_id for gap in open_list(admin_client, GAPS, **parameters).result_list]
@@ -270,8 +288,13 @@ def test_gaps_tell_what_is_missing_and_what_became_of_it(admin_client):
     assert first_ids(symbol="ETHUSDT", state="open") == []
 
 
+def a_gap(symbol="BTCUSDT", first=10, last=19, **columns):
+    columns = {"missing_trades": last - first + 1} | columns
+    return Gap.objects.create(symbol=symbol, first_missing_id=first, last_missing_id=last, **columns)
+
+
 def test_every_admin_page_is_there_for_a_tape_without_a_trade(admin_client):
-    for path in ("/admin/", "/admin/prices/", PRICES, CANDLES, HOURS, GAPS, SYMBOLS):
+    for path in ("/admin/", "/admin/prices/", PRICES, CANDLES, HOURS, GAPS, SYMBOLS, COVERAGE):
         assert admin_client.get(path).status_code == 200
 
 
@@ -284,11 +307,132 @@ def test_ingesters_and_audits_are_listed(admin_client):
         heals=True,
         trades_per_second=1234.567,
         lag_us=29_706,
+        symbols=[f"COIN{number}" for number in range(7)],
+        clock_offset_us=1_500_000,
+        database_offset_us=-12_345,
+        recent_frames=1200,
+        recent_refused=3,
+        refusal="no price",
     )
     Ingester.objects.create(name="host:2", started_at=NOON, beat_at=NOON, connected=False, heals=False)
     Audit.objects.create(finished_at=NOON, proven=True, against_exchange=False, symbols=2, trades=23_588)
 
     ingesters = text(admin_client.get("/admin/prices/ingester/"))
-    assert "1,234.6 0.03 s" in ingesters
-    assert "0.0 -" in ingesters
+    assert "1,234.6 0.03 s COIN0, COIN1, COIN2 and 4 more" in ingesters
+    assert "1.500 s behind 0.012 s ahead 3 of 1,200: no price" in ingesters
+    assert "0.0 - - - - 0 of 0" in ingesters
     assert "2026-05-29 12:00:00" in text(admin_client.get("/admin/prices/audit/"))
+
+
+def test_what_the_exchange_said_of_a_symbol_is_in_the_list(admin_client):
+    Symbol.objects.filter(name="BTCUSDT").update(trouble="the exchange does not know it")
+
+    assert "the exchange does not know it" in text(admin_client.get(SYMBOLS))
+
+
+@pytest.fixture
+def followed_twice():
+    """Ids 1 to 5 without 3, then nobody, then from 1,006 on; the earlier run and the later one."""
+    Symbol.objects.update(tracked=False)
+    tape.store([trade(i) for i in (1, 2, 4, 5)], followed=["BTCUSDT"])
+    coverage.close_unfollowed([], NOON)
+    tape.store([trade(1006, at=NOON + timedelta(hours=1))], followed=["BTCUSDT"])
+    a_gap(first=3, last=3)
+    Coverage.objects.update(looked_at=NOON)
+    return coverage.runs("BTCUSDT")
+
+
+def act(client, action, *runs, **fields):
+    chosen = {"action": action, "_selected_action": [run.pk for run in runs]}
+    return client.post(COVERAGE, chosen | fields, follow=True)
+
+
+def wanted_runs():
+    return [(run.first_trade_id, run.last_trade_id) for run in coverage.runs("BTCUSDT")]
+
+
+def test_coverage_tells_what_is_wanted_and_what_is_missing_of_it(admin_client, followed_twice):
+    told = text(admin_client.get(COVERAGE))
+
+    day = "2026-05-29"
+    assert (
+        "BTCUSDT 1 5 1 missing, being fetched closed nobody follows it any more"
+        f" {day} 12:00 {day} 12:00 followed live {day} 12:00:00" in told
+    )
+    assert f"BTCUSDT 1,006 - nothing missing followed now - {day} 13:00 {day} 13:00 followed live" in told
+
+
+def test_the_list_of_coverage_asks_as_often_for_many_runs_as_for_one(admin_client, followed_twice):
+    with CaptureQueriesContext(connection) as few:
+        open_list(admin_client, COVERAGE)
+    for first_id in range(10, 1000, 50):
+        coverage.want("BTCUSDT", Ids(first_id, first_id + 1))
+    with CaptureQueriesContext(connection) as many:
+        open_list(admin_client, COVERAGE)
+
+    assert len(many) == len(few)
+
+
+def test_what_lies_before_a_run_is_wanted_after_a_page_that_says_what_it_costs(admin_client, followed_twice):
+    asked = act(admin_client, "fetch_before", followed_twice[1])
+
+    assert "BTCUSDT 6 1,005 1,000 1,000 about 1 min to fetch, about 1 MB on disk" in text(asked)
+    assert wanted_runs() == [(1, 5), (1006, None)]
+
+    told = act(admin_client, "fetch_before", followed_twice[1], confirmed="yes")
+
+    assert "They are wanted now." in text(told)
+    assert wanted_runs() == [(1, 5), (6, 1005), (1006, None)]
+    entry = LogEntry.objects.get()
+    assert (entry.action_flag, entry.change_message) == (ADDITION, "Wanted: 1,000 ids, 6 to 1005.")
+
+
+def test_a_run_is_given_up_for_a_reason_after_a_page_that_says_what_it_costs(admin_client, followed_twice):
+    asked = act(admin_client, "give_up", followed_twice[0])
+    assert "BTCUSDT 1 5 5 1" in text(asked)
+    assert "Say why" not in text(asked)
+
+    assert "Say why" in text(act(admin_client, "give_up", followed_twice[0], confirmed="yes", reason=" "))
+    assert wanted_runs() == [(1, 5), (1006, None)]
+
+    act(admin_client, "give_up", followed_twice[0], confirmed="yes", reason="too dear")
+
+    assert wanted_runs() == [(1006, None)]
+    assert (Gap.objects.get().outcome, Gap.objects.get().last_error) == ("not wanted", "too dear")
+    entry = LogEntry.objects.get()
+    assert (entry.action_flag, entry.change_message) == (CHANGE, "Given up: ids 1 to 5. too dear")
+
+
+def test_a_run_that_is_followed_says_that_it_goes_on(admin_client, followed_twice):
+    assert "what comes next stays wanted" in text(act(admin_client, "give_up", followed_twice[1]))
+
+    act(admin_client, "give_up", followed_twice[1], confirmed="yes", reason="too dear")
+
+    assert wanted_runs() == [(1, 5), (1007, None)]
+    (_, run) = coverage.runs("BTCUSDT")
+    assert "Nothing of it is stored yet" in text(act(admin_client, "give_up", run, confirmed="yes", reason="again"))
+
+
+def test_what_cannot_be_done_is_said_and_not_done(admin_client, followed_twice):
+    old, new = followed_twice
+    assert "Nothing lies between it" in text(act(admin_client, "fetch_before", old, confirmed="yes"))
+    Coverage.objects.filter(pk=old.pk).update(ends_at=NOON)
+    Coverage.objects.filter(pk=new.pk).update(begins_at=NOON)
+
+    for action in ("fetch_before", "give_up"):
+        told = text(act(admin_client, action, old, confirmed="yes", reason="too dear"))
+        assert "The exchange has begun its ids anew since" in told
+
+    assert wanted_runs() == [(1, 5), (1006, None)]
+    assert not LogEntry.objects.exists()
+
+
+def test_who_may_only_look_cannot_change_what_is_wanted(client, followed_twice):
+    user = User.objects.create_user("guest", password="x", is_staff=True)
+    user.user_permissions.add(Permission.objects.get(codename="view_coverage"))
+    client.force_login(user)
+
+    assert "1,006" in text(client.get(COVERAGE))
+    act(client, "give_up", followed_twice[0], confirmed="yes", reason="too dear")
+
+    assert wanted_runs() == [(1, 5), (1006, None)]
