@@ -64,10 +64,13 @@ test: install-dev
 	DJANGO_SETTINGS_MODULE=tracker.settings_for_tests $(BIN)/python manage.py makemigrations --check --dry-run
 	$(BIN)/pytest --numprocesses=4 --dist=worksteal
 
-# Everything goes wrong, for five minutes: CHAOS_SECONDS=3600 for an hour.
+# Everything goes wrong, for five minutes: CHAOS_SECONDS=3600 for an hour. Then 200 new schedules of the simulation; a
+# failure names its seed: SIMULATION_SEEDS=7 make chaos repeats it, SIMULATION_SEEDS=0-999 runs a thousand.
 chaos: export CHAOS_SECONDS ?= 300
 chaos: install-dev
 	$(BIN)/pytest prices/tests/test_chaos.py --capture=no
+	SIMULATION_SEEDS=$${SIMULATION_SEEDS:-$$($(BIN)/python -c 'from random import randrange as r; n = r(10**9); print(f"{n}-{n + 199}")')} \
+		$(BIN)/pytest prices/tests/simulation --numprocesses=2 --quiet
 
 # Every benchmark, one after another, each with an empty database of its own; then the report, docs/benchmarks.md.
 bench: install-dev

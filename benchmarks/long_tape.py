@@ -72,6 +72,17 @@ FROM (
 ) AS minutes
 ORDER BY number
 """
+# Answers are proven by the candles around them.
+_ROLL_UP_MINUTES = """
+INSERT INTO candles (symbol, minute, first_trade_id, last_trade_id, trade_count, open, high, low, close, volume)
+SELECT symbol, date_bin('1 minute', timestamp, timestamptz 'epoch') AS minute,
+       min(trade_id), max(trade_id), count(*),
+       (array_agg(price ORDER BY trade_id))[1], max(price), min(price),
+       (array_agg(price ORDER BY trade_id DESC))[1], sum(quantity)
+FROM prices
+GROUP BY 1, 2
+ORDER BY 1, 2
+"""
 # The product's own, from the migration that made hours of a tape that was there before.
 _ROLL_UP_HOURS: str = import_module("prices.migrations.0003_hour_candles").ROLL_UP_HOURS
 
@@ -102,7 +113,9 @@ def fill_tape(trades: int, already: int = 0) -> datetime:
                 tick=TICK,
             )
             bar.update(chunk * len(SYMBOLS))
-    _tidy("prices")
+    _execute("DELETE FROM candles WHERE symbol = ANY(%(symbols)s)", symbols=list(SYMBOLS))
+    _execute(_ROLL_UP_MINUTES)
+    _tidy("prices", "candles")
     return BEGAN_AT + timedelta(seconds=last / TRADES_PER_S)
 
 

@@ -1,44 +1,45 @@
-"""The REST endpoints: public market data out of the tape. In: sound parameters, the time, and what a time in
-microseconds is divided by. Out: the documented bodies, keys in their order. They never change the tape.
+"""The REST endpoints: public market data out of the tape. In: a request with sound parameters. Out: the documented
+bodies, keys in their order. They never change the tape.
 
 https://github.com/binance/binance-spot-api-docs/blob/master/rest-api.md#market-data-endpoints
 """
 
-import asyncio
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from exchange_simulator.candles import HOUR_US, INTERVALS_US, MINUTE_US, Candle, Grid, candles, page_of_intervals
+from exchange_simulator import ticker_endpoints
+from exchange_simulator.asked import Asked
+from exchange_simulator.candles import Candle, flat
 from exchange_simulator.instruments import symbol_info
-from exchange_simulator.parameters import ApiError, Parameters
-from exchange_simulator.tape import Tape
+from exchange_simulator.intervals import HOUR_US, grid_of, page_of_intervals
+from exchange_simulator.parameters import ApiError
+from exchange_simulator.tape import MINUTE_US
 from exchange_simulator.trade import Aggregate, Trade
 
 
-async def ping(_tape: Tape, _now_us: int, _parameters: Parameters, _unit: int) -> Any:
+async def ping(_asked: Asked) -> Any:
     return {}
 
 
-async def time(_tape: Tape, now_us: int, _parameters: Parameters, unit: int) -> Any:
-    return {"serverTime": now_us // unit}
+async def time(asked: Asked) -> Any:
+    return {"serverTime": asked.now_us // asked.unit}
 
 
-async def exchange_info(tape: Tape, now_us: int, parameters: Parameters, unit: int) -> Any:
+async def exchange_info(asked: Asked) -> Any:
     """Everything listed is trading, on spot."""
+    parameters = asked.parameters
     chosen = [name for name in ("symbol", "symbols", "permissions") if parameters.text(name) is not None]
-    status = parameters.text("symbolStatus")
+    status = parameters.symbol_status()
     if len(chosen) > 1 or (status and chosen in (["symbol"], ["symbols"])):
         raise ApiError(-1128, "Combination of optional parameters invalid.")
-    if status not in (None, "TRADING", "HALT", "BREAK"):
-        raise ApiError(-1122, "Invalid symbolStatus.")
-    symbols = parameters.symbols() or tape.symbols
+    symbols = parameters.symbols() or asked.listing.symbols
     if status in ("HALT", "BREAK") or "SPOT" not in (parameters.text("permissions") or "SPOT"):
         symbols = []
     return {
         "timezone": "UTC",
-        "serverTime": now_us // unit,
+        "serverTime": asked.now_us // asked.unit,
         "rateLimits": [
             _rate_limit("REQUEST_WEIGHT", "MINUTE", 1, 6000),
             _rate_limit("ORDERS", "SECOND", 10, 100),
@@ -50,20 +51,22 @@ async def exchange_info(tape: Tape, now_us: int, parameters: Parameters, unit: i
     }
 
 
-async def trades(listed: Tape, _now_us: int, parameters: Parameters, unit: int) -> Any:
-    tape = listed.of(parameters.symbol())
-    return [_trade(trade, unit) for trade in tape.available(None, parameters.limit())]
+async def trades(asked: Asked) -> Any:
+    tape = asked.listing.of(asked.parameters.symbol())
+    return [_trade(asked.listing.row(trade), asked.unit) for trade in tape.available(None, asked.parameters.limit())]
 
 
-async def historical_trades(listed: Tape, _now_us: int, parameters: Parameters, unit: int) -> Any:
+async def historical_trades(asked: Asked) -> Any:
     """`fromId` is inclusive. Ids that the exchange no longer has are left out: the answer begins with the oldest it
     has."""
-    tape, limit, from_id = listed.of(parameters.symbol()), parameters.limit(), parameters.integer("fromId")
-    return [_trade(trade, unit) for trade in tape.available(from_id, limit)]
+    tape, limit = asked.listing.of(asked.parameters.symbol()), asked.parameters.limit()
+    page = tape.available(asked.parameters.integer("fromId"), limit)
+    return [_trade(asked.listing.row(trade), asked.unit) for trade in page]
 
 
-async def aggregate_trades(listed: Tape, _now_us: int, parameters: Parameters, unit: int) -> Any:
-    tape, limit = listed.of(parameters.symbol()), parameters.limit()
+async def aggregate_trades(asked: Asked) -> Any:
+    parameters = asked.parameters
+    tape, limit = asked.listing.of(parameters.symbol()), parameters.limit()
     from_id, start_us, end_us = parameters.integer("fromId"), parameters.start_us(), parameters.end_us()
     if from_id is not None and (start_us is not None or end_us is not None):
         raise ApiError(-1128, "Combination of optional parameters invalid.")
@@ -73,21 +76,30 @@ async def aggregate_trades(listed: Tape, _now_us: int, parameters: Parameters, u
         page = tape.aggregates_between(start_us, end_us, limit)
     else:
         page = tape.latest_aggregates(limit)
-    return [_aggregate(aggregate, unit) for aggregate in page]
+    return [_aggregate(aggregate, asked.unit) for aggregate in page]
 
 
-async def klines(listed: Tape, _now_us: int, parameters: Parameters, unit: int) -> Any:
-    tape = listed.of(parameters.symbol())
-    length_us = INTERVALS_US.get(parameters.mandatory("interval"))
-    if length_us is None:
+async def klines(asked: Asked) -> Any:
+    """Those of `uiKlines` are the same here: what the exchange modifies in them is not documented."""
+    parameters = asked.parameters
+    symbol = parameters.symbol()
+    tape, minutes = asked.listing.of(symbol), asked.listing.minutes(symbol)
+    grid = grid_of(parameters.mandatory("interval"), _utc_offset_us(parameters.text("timeZone") or "0"))
+    if grid is None:
         raise ApiError(-1120, "Invalid interval.")
-    grid = Grid(length_us, _utc_offset_us(parameters.text("timeZone") or "0"))
     page = page_of_intervals(tape, grid, parameters.start_us(), parameters.end_us(), parameters.limit())
-    start_us, end_us = grid.start_us(page.start), grid.start_us(page.stop)
-    before = tape.before(start_us)
-    # In a thread: a page of many hours is a second's arithmetic, and the streams must flow meanwhile.
-    found = await asyncio.to_thread(candles, tape.between(start_us, end_us), grid, page, before and before.price)
-    return [_kline(candle, grid.start_us(number), grid.start_us(number + 1), unit) for number, candle in found]
+    if page:
+        await minutes.prepare(grid.start_us(page.start), grid.start_us(page.stop))
+    before = tape.before(grid.start_us(page.start)) if page else None
+    close = before and before.price
+    rows = []
+    for number in page:
+        start_us, next_start_us = grid.start_us(number), grid.start_us(number + 1)
+        candle = minutes.within(start_us, next_start_us) or (close and flat(close))
+        if candle:
+            rows.append(_kline(candle, start_us, next_start_us, asked.unit))
+            close = candle.close
+    return rows
 
 
 def _rate_limit(kind: str, interval: str, interval_num: int, limit: int) -> dict[str, Any]:
@@ -146,11 +158,22 @@ def _utc_offset_us(text: str) -> int:
     return offset_us
 
 
-class Endpoint(NamedTuple):
-    weight: int
-    parameters: tuple[str, ...]
-    answer: Callable[[Tape, int, Parameters, int], Awaitable[Any]]
+Weight = int | Callable[[Mapping[str, str]], int]
 
+
+class Endpoint(NamedTuple):
+    """`weight` may depend on the query."""
+
+    weight: Weight
+    parameters: tuple[str, ...]
+    answer: Callable[[Asked], Awaitable[Any]]
+
+    def weight_of(self, query: Mapping[str, str]) -> int:
+        return self.weight if isinstance(self.weight, int) else self.weight(query)
+
+
+_OF_KLINES = ("symbol", "interval", "startTime", "endTime", "timeZone", "limit")
+_OF_TICKERS = ("symbol", "symbols", "symbolStatus")
 
 ENDPOINTS = {
     "ping": Endpoint(1, (), ping),
@@ -161,5 +184,11 @@ ENDPOINTS = {
     "trades": Endpoint(25, ("symbol", "limit"), trades),
     "historicalTrades": Endpoint(25, ("symbol", "limit", "fromId"), historical_trades),
     "aggTrades": Endpoint(4, ("symbol", "limit", "fromId", "startTime", "endTime"), aggregate_trades),
-    "klines": Endpoint(2, ("symbol", "interval", "startTime", "endTime", "timeZone", "limit"), klines),
+    "klines": Endpoint(2, _OF_KLINES, klines),
+    "uiKlines": Endpoint(2, _OF_KLINES, klines),
+    "depth": Endpoint(ticker_endpoints.depth_weight, ("symbol", "limit", "symbolStatus"), ticker_endpoints.depth),
+    "avgPrice": Endpoint(2, ("symbol",), ticker_endpoints.average_price),
+    "ticker/price": Endpoint(ticker_endpoints.light_weight, _OF_TICKERS, ticker_endpoints.prices),
+    "ticker/bookTicker": Endpoint(ticker_endpoints.light_weight, _OF_TICKERS, ticker_endpoints.book_tickers),
+    "ticker/24hr": Endpoint(ticker_endpoints.day_weight, (*_OF_TICKERS, "type"), ticker_endpoints.day_tickers),
 }

@@ -2,21 +2,15 @@
 frame, encoded once per shape, to every client that subscribed to it. It never waits."""
 
 from collections.abc import Callable, Collection, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
+
+import orjson
 
 from exchange_simulator.client import Client
 from exchange_simulator.frames import BINARY, TEXT, combined, frame, text_frame
 from exchange_simulator.trade import Aggregate, Trade
 
 Event = TypeVar("Event", Trade, Aggregate)
-
-
-def trade_stream(symbol: str) -> str:
-    return f"{symbol.lower()}@trade"
-
-
-def aggregate_stream(symbol: str) -> str:
-    return f"{symbol.lower()}@aggTrade"
 
 
 class FanOut:
@@ -43,6 +37,11 @@ class FanOut:
         for stream in now:
             self._subscribers.setdefault(stream, {})[client] = None
 
+    @property
+    def streams(self) -> list[str]:
+        """Those that somebody subscribed to, known or not."""
+        return list(self._subscribers)
+
     def subscribers(self, stream: str) -> Collection[Client]:
         return self._subscribers.get(stream, {})
 
@@ -68,6 +67,17 @@ class FanOut:
             if client.silence is None:
                 client.send(b"".join(batch))
                 self.frames_sent += len(batch)
+
+    def send_event(self, stream: str, event: Callable[[int], Any]) -> None:
+        """One that is made of a time unit, as JSON, to the subscribers of a stream."""
+        frames: dict[tuple[bool, int], bytes] = {}
+        for client in [one for one in self._subscribers.get(stream, ()) if one.silence is None]:
+            shape = (client.subscription.combined, client.unit)
+            if shape not in frames:
+                text = orjson.dumps(event(client.unit)).decode()
+                frames[shape] = text_frame(combined(stream, text) if client.subscription.combined else text)
+            client.send(frames[shape])
+            self.frames_sent += 1
 
     def send_raw(self, data: bytes, stream: str | None = None, *, binary: bool = False) -> None:
         """One frame of any content to all clients, or to the subscribers of a stream."""

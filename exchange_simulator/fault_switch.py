@@ -18,6 +18,7 @@ COUNTERS = (
     "trades_repeated",
     "trades_reordered",
     "junk_frames",
+    "trades_in_future",
     "connections_dropped",
     "connections_refused",
     "rest_bans",
@@ -25,6 +26,7 @@ COUNTERS = (
     "rest_errors",
     "rest_requests_hung",
     "rest_bodies_spoiled",
+    "rest_rows_odd",
 )
 
 

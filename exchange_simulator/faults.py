@@ -8,10 +8,12 @@ from typing import Any, Literal, NamedTuple
 import orjson
 
 from exchange_simulator.junk import JUNK_KINDS
+from exchange_simulator.odd_rows import ODD_KINDS
 from exchange_simulator.parameters import is_symbol
 
 Silence = Literal["trades", "everything"]
-RestBody = Literal["empty", "half", "cut", "html"]
+RestBody = Literal["empty", "half", "cut", "html", "trickle"]
+FutureInRest = Literal["same", "right"]
 
 LONGEST_S = 7 * 86400
 
@@ -41,20 +43,30 @@ def one_of(*choices: Any) -> Rule:
     return Rule(lambda value: not isinstance(value, bool) and value in choices, " or ".join(map(str, choices)))
 
 
+def some_of(choices: tuple[str, ...]) -> Rule:
+    return Rule(
+        lambda value: bool(value) and _is_list_of(value, choices.__contains__), f"a list out of {', '.join(choices)}"
+    )
+
+
 PROBABILITY = Rule(lambda value: _is_number(value) and 0 <= value <= 1, "a probability from 0 to 1")
 SECONDS = Rule(lambda value: _is_number(value) and 0 <= value <= LONGEST_S, "seconds, up to a week")
 WHOLE_SECONDS = Rule(lambda value: _is_whole(value) and 0 <= value <= LONGEST_S, "whole seconds, up to a week")
+SECONDS_EITHER_WAY = Rule(
+    lambda value: _is_number(value) and -LONGEST_S <= value <= LONGEST_S, "seconds, up to a week either way"
+)
+MILLISECONDS = Rule(lambda value: _is_whole(value) and 0 <= value <= 60_000, "milliseconds, up to a minute")
 COUNT = Rule(lambda value: _is_whole(value) and value >= 0, "a whole number")
 WINDOW = Rule(lambda value: _is_whole(value) and 0 <= value <= 1000, "a whole number up to 1000")
 SWITCH = Rule(lambda value: isinstance(value, bool), "true or false")
 SYMBOLS = Rule(lambda value: _is_list_of(value, is_symbol), "a list of symbols such as BTCUSDT")
-KINDS_OF_JUNK = Rule(
-    lambda value: bool(value) and _is_list_of(value, JUNK_KINDS.__contains__), f"a list out of {', '.join(JUNK_KINDS)}"
-)
+KINDS_OF_JUNK = some_of(JUNK_KINDS)
+KINDS_OF_ODD_ROWS = some_of(ODD_KINDS)
 REFUSAL = Rule(lambda value: value == "close" or (_is_whole(value) and 400 <= value <= 599), "close or an HTTP status")
 SILENCE = one_of("trades", "everything")
 BAN = one_of(429, 418)
-BODY = one_of("empty", "half", "cut", "html")
+BODY = one_of("empty", "half", "cut", "html", "trickle")
+FUTURE = one_of("same", "right")
 
 
 def _as(rule: Rule, about: str) -> dict[str, Any]:
@@ -80,6 +92,25 @@ class Faults:
     )
     silence_new_connections: bool = field(default=False, metadata=_as(SWITCH, "so do those that come later"))
     silence_symbols: tuple[str, ...] = field(default=(), metadata=_as(SYMBOLS, "these are silent, the others flow"))
+    clock_ahead_s: float = field(
+        default=0.0,
+        metadata=_as(
+            SECONDS_EITHER_WAY, "its clock (times, E, T, the header Date) is so far ahead, or behind if below 0"
+        ),
+    )
+    future_trades: float = field(default=0.0, metadata=_as(PROBABILITY, "trades bear a time far ahead"))
+    future_trades_next: int = field(default=0, metadata=_as(COUNT, "so many of the next trades do"))
+    future_ahead_s: float = field(default=6 * 3600, metadata=_as(SECONDS, "how far ahead that is"))
+    future_in_rest: FutureInRest = field(
+        default="same", metadata=_as(FUTURE, "REST has the same time, or the right one")
+    )
+    time_jitter_ms: int = field(
+        default=0,
+        metadata=_as(MILLISECONDS, "trades bear times up to so much too early, that run backwards against ids"),
+    )
+    delist: tuple[str, ...] = field(
+        default=(), metadata=_as(SYMBOLS, "these are no longer known: REST answers -1121, their streams are silent")
+    )
     drop: float = field(default=0.0, metadata=_as(PROBABILITY, "after a trade all connections are dropped"))
     drop_every_s: float = field(default=0.0, metadata=_as(SECONDS, "all connections are dropped every so often"))
     drop_abrupt: bool = field(default=False, metadata=_as(SWITCH, "these drops are TCP resets, without a handshake"))
@@ -94,16 +125,31 @@ class Faults:
     rest_slow_s: float = field(default=0.0, metadata=_as(SECONDS, "REST answers so much later"))
     rest_hang: bool = field(default=False, metadata=_as(SWITCH, "REST never answers"))
     rest_body: RestBody | None = field(
-        default=None, metadata=_as(BODY, "REST has empty lists, half a JSON, a body cut off on its way, an HTML page")
+        default=None,
+        metadata=_as(
+            BODY, "REST has empty lists, half a JSON, a body cut off on its way, an HTML page, a byte a second"
+        ),
     )
+    odd_rows: float = field(
+        default=0.0, metadata=_as(PROBABILITY, "trades are odd in REST, always the same ids, and true in the stream")
+    )
+    odd_row_kinds: tuple[str, ...] = field(default=ODD_KINDS, metadata=_as(KINDS_OF_ODD_ROWS, "how they may be odd"))
+
+    @property
+    def silent_symbols(self) -> tuple[str, ...]:
+        return self.silence_symbols + self.delist
 
     @property
     def touch_trades(self) -> bool:
         """Whether the stream is to be anything else than what is traded, for all who hear it."""
         return bool(
             (self.leave_out or self.leave_out_next or self.repeat or self.repeat_next or self.reorder or self.delay_s)
-            or (self.junk or self.junk_next or self.silence_symbols or self.drop)
+            or (self.junk or self.junk_next or self.silent_symbols or self.drop or self.future_in_stream_only)
         )
+
+    @property
+    def future_in_stream_only(self) -> bool:
+        return self.future_in_rest == "right" and bool(self.future_trades or self.future_trades_next)
 
     def on(self) -> dict[str, Any]:
         """Those that differ from off."""

@@ -8,27 +8,29 @@ from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
+from ssl import SSLContext
 from typing import Any, TypeVar
 
 from exchange_simulator.limits import Rules
 from exchange_simulator.replay import play, wait_for_clients
 from exchange_simulator.server import SYMBOLS, Exchange
-from exchange_simulator.tape import KEEP, Tape
+from exchange_simulator.tape import Tape
 from exchange_simulator.trade import Trade
 
 T = TypeVar("T")
 
 CALL_TIMEOUT_S = 60
 STOP_TIMEOUT_S = 10
-START_TIMEOUT_S = 30
+START_TIMEOUT_S = 300  # a long history is being made
 
 
 class RunningExchange:
     """See `Exchange` for what the arguments mean. `stop` may be called early: the port is free then, and an exchange
     that is started on it again is the same address come back."""
 
-    def __init__(self, host: str, port: int, make: Callable[[], Exchange]) -> None:
+    def __init__(self, host: str, port: int, make: Callable[[], Exchange], tls: SSLContext | None = None) -> None:
         self._make = make
+        self._tls = tls
         self._host = host
         self._port = port
         self._loop = asyncio.new_event_loop()
@@ -44,11 +46,15 @@ class RunningExchange:
 
     @property
     def ws_url(self) -> str:
-        return f"ws://{self._host}:{self._port}"
+        return f"ws{self._secure}://{self._host}:{self._port}"
 
     @property
     def rest_url(self) -> str:
-        return f"http://{self._host}:{self._port}"
+        return f"http{self._secure}://{self._host}:{self._port}"
+
+    @property
+    def _secure(self) -> str:
+        return "s" if self._tls else ""
 
     @property
     def tape(self) -> Tape:
@@ -80,7 +86,7 @@ class RunningExchange:
         """Plays recorded trades once `wait_for` clients listen; returns when all is published. See `replay.play`."""
 
         async def on_loop() -> None:
-            await wait_for_clients(self.exchange, trades, wait_for)
+            await wait_for_clients(self.exchange, {trade.symbol for trade in trades}, wait_for)
             await play(self.exchange, trades, speed=speed, rate=rate)
 
         asyncio.run_coroutine_threadsafe(on_loop(), self._loop).result()
@@ -116,6 +122,9 @@ class RunningExchange:
 
     def forget(self, symbol: str, first_id: int, last_id: int) -> None:
         self._call(lambda: self.exchange.forget(symbol, first_id, last_id))
+
+    def restart_ids(self, symbol: str | None = None, first_id: int = 1) -> None:
+        self._call(lambda: self.exchange.restart_ids(symbol, first_id))
 
     def pause(self) -> None:
         self._call(self.exchange.pause)
@@ -168,7 +177,7 @@ class RunningExchange:
     async def _serve(self) -> None:
         try:
             exchange = self._make()
-            self._port = await exchange.start(self._host, self._port)
+            self._port = await exchange.start(self._host, self._port, self._tls)
         except BaseException as error:  # noqa: BLE001 - whoever waits for the start must hear of it
             self._started.set_exception(error)
             return
@@ -185,10 +194,11 @@ def running_exchange(
     seed: int = 1,
     first_id: int = 1,
     history_s: float = 0,
-    keep: int = KEEP,
+    keep: int | None = None,
     rules: Rules | None = None,
     host: str = "127.0.0.1",
     port: int = 0,
+    tls: SSLContext | None = None,
 ) -> Iterator[RunningExchange]:
     """A simulated exchange while the block runs. It trades by itself at `rate` trades/s, or with rate 0 only when told
     to (`trade`, `publish`)."""
@@ -196,7 +206,7 @@ def running_exchange(
     def make() -> Exchange:
         return Exchange(symbols, rate=rate, seed=seed, first_id=first_id, history_s=history_s, keep=keep, rules=rules)
 
-    exchange = RunningExchange(host, port, make)
+    exchange = RunningExchange(host, port, make, tls)
     try:
         yield exchange
     finally:

@@ -1,6 +1,7 @@
 """What the simulated exchange lists: a symbol's assets, its first price and its steps. Pure data; a symbol that the
 table lacks gets sensible steps, so that any name can be simulated."""
 
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 # A price or quantity of 1 as an integer: the exchange counts both in 10^-8.
@@ -38,6 +39,11 @@ def instrument(symbol: str) -> Instrument:
 def decimal_text(value: int) -> str:
     """The 8 decimals of a live frame: 6192831000000 -> "61928.31000000"."""
     return f"{value // ONE}.{value % ONE:08d}"
+
+
+def units(text: str) -> int:
+    """The other way round; digits beyond the eighth decimal are cut off."""
+    return int(Decimal(text) * ONE)
 
 
 def assets(symbol: str) -> tuple[str, str]:

@@ -117,6 +117,10 @@ class Market:
         """Nothing trades until then."""
         self._time_us = max(self._time_us, now_us)
 
+    def restart_ids(self, symbol: str, first_id: int) -> None:
+        """The symbol's next trade has that id."""
+        self._ids[symbol] = first_id
+
     def _arrival_us(self) -> int:
         if self._pending.gap is None:
             return self._time_us

@@ -76,7 +76,15 @@ class Parameters:
             raise _illegal("symbols", r'^\[("[A-Z0-9-_.]{1,20}"(,"[A-Z0-9-_.]{1,20}"){0,}){0,1}\]$') from error
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             raise _illegal("symbols", r'^\[("[A-Z0-9-_.]{1,20}"(,"[A-Z0-9-_.]{1,20}"){0,}){0,1}\]$')
+        if len(set(names)) < len(names):
+            raise ApiError(-1151, "Symbol is present multiple times in the list.")
         return [self._listed_symbol(name, "symbols") for name in names]
+
+    def symbol_status(self) -> str | None:
+        status = self.text("symbolStatus")
+        if status not in (None, "TRADING", "HALT", "BREAK"):
+            raise ApiError(-1122, "Invalid symbolStatus.")
+        return status
 
     def integer(self, name: str) -> int | None:
         value = self._query.get(name)
@@ -88,12 +96,12 @@ class Parameters:
             raise ApiError(-1108, f"Parameter '{name}' overflowed.")
         return int(value)
 
-    def limit(self) -> int:
-        """500 unless sent; more than 1000 gets 1000."""
+    def limit(self, default: int = DEFAULT_LIMIT, most: int = MAX_LIMIT) -> int:
+        """The default unless sent; who asks for more than the most gets the most."""
         limit = self.integer("limit")
         if limit == 0:
             raise ApiError(-1130, "Data sent for parameter 'limit' is not valid.")
-        return min(limit or DEFAULT_LIMIT, MAX_LIMIT)
+        return min(limit or default, most)
 
     def start_us(self) -> int | None:
         """The first microsecond that `startTime` includes."""

@@ -33,6 +33,7 @@ def routes(exchange: "Exchange") -> list[web.RouteDef]:
         web.post("/simulator/drop", _answering(controls.drop)),
         web.post("/simulator/server-shutdown", _answering(controls.server_shutdown)),
         web.post("/simulator/forget", _answering(controls.forget)),
+        web.post("/simulator/restart-ids", _answering(controls.restart_ids)),
         web.post("/simulator/pause", _answering(controls.pause)),
         web.post("/simulator/resume", _answering(controls.resume)),
         web.get("/simulator/tape", _answering(controls.tape), allow_head=False),
@@ -73,6 +74,10 @@ class Controls:
         rules = {"symbol": TEXT, "first_id": COUNT, "last_id": COUNT}
         arguments = _arguments(await _body(request), rules, mandatory=True)
         self._exchange.forget(**arguments)
+        return await self.state(request)
+
+    async def restart_ids(self, request: web.Request) -> web.StreamResponse:
+        self._exchange.restart_ids(**_arguments(await _body(request), {"symbol": TEXT, "first_id": COUNT}))
         return await self.state(request)
 
     async def pause(self, request: web.Request) -> web.StreamResponse:

@@ -2,10 +2,10 @@
 order, once somebody listens: a trade that nobody hears is gone, as on the real exchange."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator
 
-from exchange_simulator.fan_out import trade_stream
 from exchange_simulator.server import Exchange
+from exchange_simulator.stream_names import trade_stream
 from exchange_simulator.trade import Trade
 
 POLL_S = 0.02
@@ -14,29 +14,32 @@ FLAT_OUT = 0.0  # the speed that means: as fast as the clients take it
 BACKLOG_TO_WAIT_FOR_BYTES = 1024 * 1024
 
 
-def due_times_s(trades: Sequence[Trade], *, speed: float = 1.0, rate: float | None = None) -> Iterator[float]:
-    """For each trade the second, counted from the start, at which it is due: `rate` trades per second, or as recorded
+def with_due_times_s(
+    trades: Iterable[Trade], *, speed: float = 1.0, rate: float | None = None
+) -> Iterator[tuple[Trade, float]]:
+    """Each trade and the second, counted from the start, at which it is due: `rate` trades per second, or as recorded
     times `speed`. The order is kept: a trade that is older than one before it is due with that one."""
-    newest_us = trades[0].timestamp_us if trades else 0
-    start_us = newest_us
+    newest_us = start_us = None
     for i, trade in enumerate(trades):
+        if newest_us is None or start_us is None:
+            newest_us = start_us = trade.timestamp_us
         newest_us = max(newest_us, trade.timestamp_us)
         if rate is not None:
-            yield i / rate
+            yield trade, i / rate
         else:
-            yield 0.0 if speed == FLAT_OUT else (newest_us - start_us) / 1_000_000 / speed
+            yield trade, 0.0 if speed == FLAT_OUT else (newest_us - start_us) / 1_000_000 / speed
 
 
-async def wait_for_clients(exchange: Exchange, trades: Sequence[Trade], count: int) -> None:
-    """Until that many connections listen to the trades of a recorded symbol."""
-    streams = {trade_stream(symbol) for symbol in {trade.symbol for trade in trades}}
+async def wait_for_clients(exchange: Exchange, symbols: Collection[str], count: int) -> None:
+    """Until that many connections listen to the trades of one of the symbols."""
+    streams = {trade_stream(symbol) for symbol in symbols}
     while exchange.streams.listeners(streams) < count:
         await asyncio.sleep(POLL_S)
 
 
 async def play(
     exchange: Exchange,
-    trades: Sequence[Trade],
+    trades: Iterable[Trade],
     *,
     speed: float = 1.0,
     rate: float | None = None,
@@ -46,7 +49,7 @@ async def play(
     start_s = loop.time()
     batch: list[Trade] = []
 
-    for trade, due_s in zip(trades, due_times_s(trades, speed=speed, rate=rate), strict=True):
+    for trade, due_s in with_due_times_s(trades, speed=speed, rate=rate):
         if exchange.is_paused:
             paused_s = loop.time()
             await exchange.until_resumed()

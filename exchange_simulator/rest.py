@@ -11,18 +11,19 @@ from typing import Any
 import orjson
 from aiohttp import web
 
+from exchange_simulator.asked import Asked
 from exchange_simulator.endpoints import ENDPOINTS
 from exchange_simulator.fault_switch import FaultSwitch
 from exchange_simulator.frames import TIME_UNITS
 from exchange_simulator.limits import RequestWeights, Rules, Verdict
+from exchange_simulator.listing import Listing
 from exchange_simulator.parameters import ApiError, Parameters
 from exchange_simulator.rest_faults import RestFaults
-from exchange_simulator.tape import Tape
 
 
 class Rest:
-    def __init__(self, tape: Tape, rules: Rules, now_us: Callable[[], int], faults: FaultSwitch) -> None:
-        self._tape = tape
+    def __init__(self, listing: Listing, rules: Rules, now_us: Callable[[], int], faults: FaultSwitch) -> None:
+        self._listing = listing
         self._faults = RestFaults(faults)
         self._weight_limit = rules.request_weight_per_minute
         self._now_us = now_us
@@ -37,15 +38,15 @@ class Rest:
             raise web.HTTPNotFound
         self.requests[name] += 1
         weights = self._weights.setdefault(request.remote or "", RequestWeights(self._weight_limit))
-        verdict = self._faults.verdict(weights.charge(endpoint.weight, self._now_us() / 1e6))
+        verdict = self._faults.verdict(weights.charge(endpoint.weight_of(request.query), self._now_us() / 1e6))
         if verdict.status == 200 and (failure := await self._faults.failure(request)) is not None:
             return failure
         try:
             if verdict.status != 200:
                 raise self._refusal(verdict)
-            parameters = Parameters(request.query, endpoint.parameters, self._tape)
+            parameters = Parameters(request.query, endpoint.parameters, self._listing)
             status = 200
-            payload = await endpoint.answer(self._tape, self._now_us(), parameters, _time_unit(request))
+            payload = await endpoint.answer(Asked(self._listing, self._now_us(), parameters, _time_unit(request)))
         except ApiError as error:
             payload, status = {"code": error.code, "msg": str(error)}, error.status
         answer = _response(payload, status, verdict)

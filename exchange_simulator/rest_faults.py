@@ -13,6 +13,7 @@ from exchange_simulator.client import reset
 from exchange_simulator.fault_switch import FaultSwitch
 from exchange_simulator.limits import Verdict
 
+TRICKLE_S, TRICKLE_AT_LEAST_BYTES = 1.0, 90  # the shortest answer takes a minute and a half
 SERVER_ERRORS = (500, 502, 503, 504)
 PAGE = "<!DOCTYPE html><html><head><title>Maintenance</title></head><body>We will be back soon.</body></html>"
 
@@ -22,6 +23,7 @@ class RestFaults:
         self._switch = switch
         self._banned_until_s: float | None = None
         self._end_of_hang = asyncio.Event()
+        self._end_of_trickle = asyncio.Event()
         switch.tell(self._changed)
 
     def verdict(self, verdict: Verdict) -> Verdict:
@@ -65,6 +67,8 @@ class RestFaults:
             return web.Response(text=PAGE, content_type="text/html")
         if kind == "cut":
             return await _cut_off(request, body)
+        if kind == "trickle":
+            return await _trickled(request, body.rjust(TRICKLE_AT_LEAST_BYTES), self._end_of_trickle)
         answer.body = b"[]" if kind == "empty" else body[: len(body) // 2]
         return answer
 
@@ -74,6 +78,25 @@ class RestFaults:
         if not self._switch.on.rest_hang:
             self._end_of_hang.set()
             self._end_of_hang = asyncio.Event()
+        if self._switch.on.rest_body != "trickle":
+            self._end_of_trickle.set()
+            self._end_of_trickle = asyncio.Event()
+
+
+async def _trickled(request: web.Request, body: bytes, end: asyncio.Event) -> web.StreamResponse:
+    """A byte a second, and the rest at once when the fault ends; JSON may begin with spaces."""
+    answer = web.StreamResponse(headers={"Content-Type": "application/json"})
+    answer.content_length = len(body)
+    with suppress(ConnectionError):
+        await answer.prepare(request)
+        sent = 0
+        while sent < len(body) and not end.is_set():
+            await answer.write(body[sent : sent + 1])
+            sent += 1
+            with suppress(TimeoutError):
+                await asyncio.wait_for(end.wait(), TRICKLE_S)
+        await answer.write(body[sent:])
+    return answer
 
 
 async def _cut_off(request: web.Request, body: bytes) -> web.StreamResponse:

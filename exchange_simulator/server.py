@@ -5,25 +5,33 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
+from email.utils import formatdate
+from ssl import SSLContext
 from typing import Any
 
 from aiohttp import web
 
 from exchange_simulator import remote
-from exchange_simulator.fan_out import aggregate_stream
 from exchange_simulator.fault_switch import FaultSwitch
 from exchange_simulator.faults import FaultError
 from exchange_simulator.limits import Rules
+from exchange_simulator.listing import Listing
 from exchange_simulator.market import Market
 from exchange_simulator.rest import Rest
+from exchange_simulator.stream_names import aggregate_stream
 from exchange_simulator.streams import Streams
 from exchange_simulator.tape import KEEP, Tape
 from exchange_simulator.trade import Trade
+from exchange_simulator.trade_times import TradeTimes
 
 logger = logging.getLogger(__name__)
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
 TICK_S = 0.01  # how often the automatic market trades what is due
+LONG_HISTORY_US = 60_000_000
+HISTORY_BATCH = 20_000  # trades of the history made at a time: a stop must have its turn
+TURN_S, MOST_TURNS_IN_VAIN = 0.001, 5
+ROOM_FOR_CHANCE = 1.25  # a market makes more trades in a time than its mean rate now and then
 LARGEST_BATCH = 2_000  # trades per tick: pings and REST must have their turn whatever the rate
 LONGEST_LAG_US = 10_000_000  # after a laptop's sleep, or at a rate beyond this machine, the market does not catch up
 SHUTDOWN_TIMEOUT_S = 1.0
@@ -51,44 +59,50 @@ class Exchange:
         seed: int = 1,
         first_id: int = 1,
         history_s: float = 0,
-        keep: int = KEEP,
+        keep: int | None = None,
         rules: Rules | None = None,
         now_us: Callable[[], int] = clock_us,
     ) -> None:
         """`rate`: trades per second over all symbols together, 0 for none of its own; `keep`: trades per symbol that it
-        remembers at least; `history_s`: how long the market has been trading before the first client."""
+        remembers at least, by default a million or the whole history; `history_s`: how long the market has been trading
+        before the first client."""
         rules = rules or Rules()
+        if keep is None:
+            keep = max(KEEP, int(rate * history_s * ROOM_FOR_CHANCE))
         start_us = now_us() - int(history_s * 1_000_000) if rate else 0
         self.tape = Tape(symbols, keep)
         self.market = Market(symbols, rate=rate, seed=seed, first_id=first_id, start_us=start_us)
         self.faults = FaultSwitch(seed)
-        self.streams = Streams(rules, now_us, self.faults)
-        self.rest = Rest(self.tape, rules, now_us, self.faults)
+        self._times = TradeTimes(self.faults)
+        self.listing = Listing(self.tape, self.faults)
+        self.streams = Streams(self.listing, rules, self.now_us, self.faults)
+        self.rest = Rest(self.listing, rules, self.now_us, self.faults)
         self.trades_published = 0
-        self._now_us = now_us
-        self._trading: asyncio.Task[None] | None = None
+        self._machine_us = now_us
+        self._at_work: list[asyncio.Task[None]] = []
         self._not_paused = asyncio.Event()
         self._not_paused.set()
         self._runner: web.AppRunner | None = None
 
-    async def start(self, host: str = "127.0.0.1", port: int = 0) -> int:
+    async def start(self, host: str = "127.0.0.1", port: int = 0, tls: SSLContext | None = None) -> int:
         """Serves, and trades at the market's rate; returns the port. OSError when the port is taken."""
-        self.publish(self.market.until(self._now_us()))
+        await self._trade_history()
         self._runner = web.AppRunner(self._app(), access_log=None, shutdown_timeout=SHUTDOWN_TIMEOUT_S)
         await self._runner.setup()
         try:
-            await web.TCPSite(self._runner, host, port).start()
+            await web.TCPSite(self._runner, host, port, ssl_context=tls).start()
         except OSError:
             await self._runner.cleanup()
             raise
+        self._at_work.append(asyncio.create_task(self.streams.figures.run()))
         if self.market.rate:
-            self._trading = asyncio.create_task(self._trade_at_rate())
+            self._at_work.append(asyncio.create_task(self._trade_at_rate()))
         bound_port: int = self._runner.addresses[0][1]
         return bound_port
 
     async def stop(self) -> None:
-        if self._trading:
-            self._trading.cancel()
+        for task in self._at_work:
+            task.cancel()
         self.faults.clear()
         if self._runner:
             for site in list(self._runner.sites):
@@ -99,7 +113,9 @@ class Exchange:
     def publish(self, trades: Iterable[Trade], *, record: bool = True, deliver: bool = True) -> None:
         """Records the trades on the tape and sends them to the subscribers, in the given order. Without `record` the
         tape does not learn of them (a repeated or a forged delivery), without `deliver` the stream leaves them out."""
-        batch = list(trades)
+        self._publish(self._times.told(list(trades)) if record else list(trades), record=record, deliver=deliver)
+
+    def _publish(self, batch: list[Trade], *, record: bool = True, deliver: bool = True) -> None:
         new_aggregates = self.tape.add(batch) if record else {}
         if not deliver:
             return
@@ -108,12 +124,18 @@ class Exchange:
         for symbol, starts in new_aggregates.items():
             if self.streams.subscribers(aggregate_stream(symbol)):
                 self.streams.publish_aggregates(self.tape.of(symbol).aggregates(starts))
+            self.streams.publish_book(symbol)
 
     def trade(self, count: int, *, start_us: int | None = None, spacing_us: int = 1) -> list[Trade]:
         """The market makes that many trades at once, now or from `start_us` on, an order every `spacing_us`."""
-        trades = self.market.next(count, self._now_us() if start_us is None else start_us, spacing_us)
-        self.publish(trades)
+        trades = self.market.next(count, self._machine_us() if start_us is None else start_us, spacing_us)
+        trades = self._times.told(self._times.by_its_clock(trades) if start_us is None else trades)
+        self._publish(trades)
         return trades
+
+    def now_us(self) -> int:
+        """By the exchange's own clock, which a fault may have moved."""
+        return self._machine_us() + self._times.ahead_us
 
     @property
     def is_paused(self) -> bool:
@@ -126,7 +148,7 @@ class Exchange:
     def resume(self) -> None:
         """The market goes on from now: nothing traded during the pause."""
         if self.is_paused:
-            self.market.skip_to(self._now_us())
+            self.market.skip_to(self._machine_us())
             self._not_paused.set()
 
     async def until_resumed(self) -> None:
@@ -143,11 +165,19 @@ class Exchange:
 
     def forget(self, symbol: str, first_id: int, last_id: int) -> None:
         """`historicalTrades` and `trades` will never have these ids, traded already or not; the tape keeps them."""
-        if symbol not in self.tape:
-            raise FaultError(f"symbol must be one of {', '.join(self.tape.symbols)}, not {symbol!r:.100}")
+        self._check_symbol(symbol)
         if last_id < first_id:
             raise FaultError(f"last_id must not be less than first_id, as {last_id} is")
         self.tape.of(symbol).forget(first_id, last_id)
+
+    def restart_ids(self, symbol: str | None = None, first_id: int = 1) -> None:
+        """As the resets of the exchange's test network do: what a symbol has traded is gone, and its ids begin anew.
+        Without a symbol, so do those of all."""
+        if symbol is not None:
+            self._check_symbol(symbol)
+        for name in self.tape.symbols if symbol is None else [symbol]:
+            self.tape.clear(name)
+            self.market.restart_ids(name, first_id)
 
     def state(self) -> dict[str, Any]:
         """What is on, and what happened since the start."""
@@ -163,22 +193,45 @@ class Exchange:
             },
         }
 
+    def _check_symbol(self, symbol: str) -> None:
+        if symbol not in self.tape:
+            raise FaultError(f"symbol must be one of {', '.join(self.tape.symbols)}, not {symbol!r:.100}")
+
+    async def _date(self, _request: web.Request, response: web.StreamResponse) -> None:
+        response.headers["Date"] = formatdate(self.now_us() / 1_000_000, usegmt=True)
+
     def _app(self) -> web.Application:
         app = web.Application()
+        app.on_response_prepare.append(self._date)
         app.router.add_get("/ws{streams:(/.*)?}", self.streams.serve)
         app.router.add_get("/stream", self.streams.serve)
-        app.router.add_get("/api/v3/{endpoint}", self.rest.serve)
+        app.router.add_get("/api/v3/{endpoint:.+}", self.rest.serve)
         app.router.add_routes(remote.routes(self))
         return app
+
+    async def _trade_history(self) -> None:
+        """Up to now, which goes on while it is made; a rate beyond this machine is not caught up with."""
+        if not self.market.rate:
+            return
+        lag_us = least_us = self.market.lag_us(self._machine_us())
+        if lag_us > LONG_HISTORY_US:
+            logger.info("making a history of %.0f minutes", lag_us / 60_000_000)
+        turns_in_vain = 0
+        while lag_us > 0 and turns_in_vain < MOST_TURNS_IN_VAIN:
+            self.publish(self._times.by_its_clock(self.market.until(self._machine_us(), HISTORY_BATCH)))
+            await asyncio.sleep(TURN_S)
+            lag_us = self.market.lag_us(self._machine_us())
+            turns_in_vain = 0 if lag_us < least_us else turns_in_vain + 1
+            least_us = min(least_us, lag_us)
 
     async def _trade_at_rate(self) -> None:
         while True:
             await asyncio.sleep(TICK_S)
             await self._not_paused.wait()
-            now_us = self._now_us()
+            now_us = self._machine_us()
             if self.market.lag_us(now_us) > LONGEST_LAG_US:
                 logger.warning(
                     "the market is more than %d s behind the clock and skips them", LONGEST_LAG_US // 1_000_000
                 )
                 self.market.skip_to(now_us)
-            self.publish(self.market.until(now_us, LARGEST_BATCH))
+            self.publish(self._times.by_its_clock(self.market.until(now_us, LARGEST_BATCH)))

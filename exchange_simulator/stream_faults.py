@@ -10,11 +10,13 @@ from typing import Any
 from aiohttp import web
 
 from exchange_simulator.client import reset
-from exchange_simulator.fan_out import FanOut, trade_stream
+from exchange_simulator.fan_out import FanOut
 from exchange_simulator.fault_switch import FaultSwitch
 from exchange_simulator.frames import trade_event
 from exchange_simulator.junk import BINARY_JUNK, BINARY_KIND, JUNK_EVENTS
+from exchange_simulator.stream_names import trade_stream
 from exchange_simulator.trade import Trade
+from exchange_simulator.trade_times import in_future
 
 TRADE, DROP = "trade", "drop"
 ENCODERS = {TRADE: trade_event, **JUNK_EVENTS}
@@ -63,8 +65,10 @@ class StreamFaults:
     def _steps(self, trade: Trade) -> Iterator[tuple[str, Trade]]:
         """What is done in the trade's place: trades and junk to deliver, drops."""
         switch = self._switch
-        if trade.symbol in switch.on.silence_symbols or switch.strikes("leave_out", "trades_left_out"):
+        if trade.symbol in switch.on.silent_symbols or switch.strikes("leave_out", "trades_left_out"):
             return
+        if switch.on.future_in_stream_only:
+            trade = in_future(trade, switch)
         if switch.strikes("junk", "junk_frames"):
             yield switch.dice.choice(switch.on.junk_kinds), trade
         for copy in [trade] * (2 if switch.strikes("repeat", "trades_repeated") else 1):

@@ -7,10 +7,10 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
-from exchange_simulator import control
+from exchange_simulator import control, tickers
 from exchange_simulator.client import CLOSING_TIMEOUT_S, Client
 from exchange_simulator.control import Subscription
-from exchange_simulator.fan_out import FanOut, aggregate_stream, trade_stream
+from exchange_simulator.fan_out import FanOut
 from exchange_simulator.fault_switch import FaultSwitch
 from exchange_simulator.frames import (
     PONG,
@@ -23,16 +23,21 @@ from exchange_simulator.frames import (
     trade_event,
 )
 from exchange_simulator.limits import CONNECTION_ATTEMPTS_WINDOW_S, RollingWindow, Rules
+from exchange_simulator.listing import Listing
+from exchange_simulator.live_figures import LiveFigures
 from exchange_simulator.stream_faults import StreamFaults
+from exchange_simulator.stream_names import aggregate_stream, book_stream, trade_stream
 from exchange_simulator.trade import Aggregate, Trade
 
 logger = logging.getLogger(__name__)
 
 
 class Streams:
-    def __init__(self, rules: Rules, now_us: Callable[[], int], faults: FaultSwitch) -> None:
+    def __init__(self, listing: Listing, rules: Rules, now_us: Callable[[], int], faults: FaultSwitch) -> None:
         self.connection_attempts = 0
         self.fan_out = FanOut()
+        self.figures = LiveFigures(listing, self.fan_out, faults, now_us)
+        self._listing = listing
         self._rules = rules
         self._now_us = now_us
         self._switch = faults
@@ -63,9 +68,16 @@ class Streams:
             self.fan_out.send(trades, trade_stream, trade_event, self._now_us())
 
     def publish_aggregates(self, aggregates: Sequence[Aggregate]) -> None:
-        if silent := self._switch.on.silence_symbols:
+        if silent := self._switch.on.silent_symbols:
             aggregates = [aggregate for aggregate in aggregates if aggregate.symbol not in silent]
         self.fan_out.send(aggregates, aggregate_stream, aggregate_event, self._now_us())
+
+    def publish_book(self, symbol: str) -> None:
+        """After its trades: each moves the made-up book."""
+        stream = book_stream(symbol)
+        if symbol not in self._switch.on.silent_symbols and self.subscribers(stream):
+            event = tickers.book_event(self._listing, symbol)
+            self.fan_out.send_event(stream, lambda _: event)
 
     def send_raw(self, data: bytes, stream: str | None = None, *, binary: bool = False) -> None:
         """One frame of any content to all clients, or to the subscribers of a stream."""

@@ -1,7 +1,7 @@
 """All that was traded so far, by symbol: what the REST side answers from, and the oracle of a test. In: trades in any
 order, repeats included. Out: runs of trades and aggregates by id or by time, in id order. The oldest are forgotten."""
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from itertools import islice
@@ -11,18 +11,24 @@ from exchange_simulator.trade import Aggregate, Trade
 
 KEEP = 1_000_000
 
+MINUTE_US = 60_000_000
+
 _trade_id = attrgetter("trade_id")
 _timestamp = attrgetter("timestamp_us")
+_time_and_id = attrgetter("timestamp_us", "trade_id")
 
 
 class SymbolTape:
-    """One symbol's trades, ordered by id. Look-ups by time take it that times grow with ids, as they do on the
-    exchange."""
+    """One symbol's trades, looked up by id or by time. Times grow with ids on the exchange; where they do not (a late
+    arrival, a fault), a second list has them in order of time."""
 
     def __init__(self, symbol: str, keep: int = KEEP) -> None:
         self.symbol = symbol
         self._keep = keep
         self._trades: list[Trade] = []
+        self._by_time = self._trades
+        # Minutes that were over and had a trade more since: whoever summed them up sums them up again.
+        self.minutes_changed: set[int] = set()
         # The first trade id of each aggregate. An aggregate's own id is its place in this list, counted on from the
         # first trade id ever seen, so that they are consecutive and never fall.
         self._aggregates: list[int] = []
@@ -42,6 +48,7 @@ class SymbolTape:
             self._first_aggregate_id = new[0].trade_id
         is_late = bool(self._trades) and new[0].trade_id < self._trades[-1].trade_id
         starts = list(_aggregate_starts(new))
+        self._add_to_times(new)
         self._trades.extend(new)
         self._aggregates.extend(starts)
         if is_late:
@@ -77,15 +84,28 @@ class SymbolTape:
         found = islice((trade for trade in candidates if not self._is_forgotten(trade)), limit)
         return sorted(found, key=_trade_id)
 
+    @property
+    def oldest_us(self) -> int:
+        return self._by_time[0].timestamp_us
+
+    @property
+    def newest_us(self) -> int:
+        return self._by_time[-1].timestamp_us
+
     def between(self, start_us: int, end_us: int) -> list[Trade]:
-        """Trades with start <= time < end."""
-        first = bisect_left(self._trades, start_us, key=_timestamp)
-        return self._trades[first : bisect_left(self._trades, end_us, key=_timestamp)]
+        """Trades with start <= time < end, in order of time."""
+        first = bisect_left(self._by_time, start_us, key=_timestamp)
+        return self._by_time[first : bisect_left(self._by_time, end_us, key=_timestamp)]
 
     def before(self, time_us: int) -> Trade | None:
         """The last trade earlier than that."""
-        end = bisect_left(self._trades, time_us, key=_timestamp)
-        return self._trades[end - 1] if end else None
+        end = bisect_left(self._by_time, time_us, key=_timestamp)
+        return self._by_time[end - 1] if end else None
+
+    def from_time(self, time_us: int) -> Trade | None:
+        """The first trade at that time or later."""
+        first = bisect_left(self._by_time, time_us, key=_timestamp)
+        return self._by_time[first] if first < len(self._by_time) else None
 
     def aggregates(self, starts: list[int]) -> list[Aggregate]:
         """The aggregates that begin with these trade ids."""
@@ -100,6 +120,8 @@ class SymbolTape:
 
     def aggregates_between(self, start_us: int | None, end_us: int | None, limit: int) -> list[Aggregate]:
         """Times are inclusive. With a start the oldest from there, with an end alone the newest up to it."""
+        if self._by_time is not self._trades:
+            return self._aggregates_by_time(start_us, end_us, limit)
         first, last = 0, len(self._aggregates)
         if start_us is not None:
             first = self._aggregate_at(bisect_left(self._trades, start_us, key=_timestamp))
@@ -108,6 +130,24 @@ class SymbolTape:
         if start_us is None:
             first = max(first, last - limit)
         return self.aggregates(self._aggregates[first : min(last, first + limit)])
+
+    def _aggregates_by_time(self, start_us: int | None, end_us: int | None, limit: int) -> list[Aggregate]:
+        within = self.between(start_us or 0, self.newest_us + 1 if end_us is None else end_us + 1)
+        ids = {trade.trade_id for trade in within}
+        starts = [start for start in self._aggregates if start in ids]
+        return self.aggregates(starts[-limit:] if start_us is None else starts[:limit])
+
+    def _add_to_times(self, new: list[Trade]) -> None:
+        """Before they are added to the trades."""
+        newest_us = self.newest_us if self._by_time else 0
+        for i, trade in enumerate(new):
+            if trade.timestamp_us < newest_us:
+                self.minutes_changed.add(trade.timestamp_us // MINUTE_US)
+                if self._by_time is self._trades:
+                    self._by_time = sorted([*self._trades, *new[:i]], key=_time_and_id)
+            newest_us = max(newest_us, trade.timestamp_us)
+            if self._by_time is not self._trades:
+                insort(self._by_time, trade, key=_time_and_id)
 
     def _aggregate_at(self, position: int) -> int:
         """Where in the list of aggregates the first one stands that does not begin before the trade at that
@@ -155,7 +195,10 @@ class SymbolTape:
         """Drops the oldest, a tenth at a time: dropping one by one would move the whole list for each trade."""
         if len(self._trades) <= self._keep + self._keep // 10:
             return
+        dropped = {trade.trade_id for trade in self._trades[: -self._keep]}
         del self._trades[: -self._keep]
+        if self._by_time is not self._trades:
+            self._by_time = [trade for trade in self._by_time if trade.trade_id not in dropped]
         forgotten = bisect_left(self._aggregates, self._trades[0].trade_id)
         del self._aggregates[:forgotten]
         self._first_aggregate_id += forgotten
@@ -197,6 +240,10 @@ class Tape:
         if symbol not in self._by_symbol:
             self._by_symbol[symbol] = SymbolTape(symbol, self._keep)
         return self._by_symbol[symbol]
+
+    def clear(self, symbol: str) -> None:
+        """The symbol stays listed, without a trade."""
+        self._by_symbol[symbol] = SymbolTape(symbol, self._keep)
 
     def add(self, trades: Iterable[Trade]) -> dict[str, list[int]]:
         """Records what is new; returns by symbol where its aggregates begin (see `SymbolTape.add`)."""

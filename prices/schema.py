@@ -6,8 +6,16 @@ from pathlib import Path
 from prices import migrations
 
 
-class OutdatedCode(Exception):
+class OtherSchema(Exception):
+    """Code and tables are of two versions; the text says what to do."""
+
+
+class OutdatedCode(OtherSchema):
     """The tables are of a newer version than this code: what it would write is not what they should hold."""
+
+
+class OutdatedTables(OtherSchema):
+    """The tables lack what this code needs."""
 
 
 @cache
@@ -23,4 +31,14 @@ def refuse_outdated_code(newest_applied: str | None) -> None:
         raise OutdatedCode(
             f"The database was migrated to {newest_applied} by a newer version of this program; this one knows it "
             f"only up to {newest_known_migration()}, and writes nothing. Start the newer version."
+        )
+
+
+def refuse_other_schema(newest_applied: str | None, migrate: str) -> None:
+    """Raise OutdatedCode as above, and OutdatedTables when the database lacks a migration; `migrate`: how to do it."""
+    refuse_outdated_code(newest_applied)
+    if newest_applied is None or newest_applied < newest_known_migration():
+        raise OutdatedTables(
+            f"The database is not ready, it was migrated only to {newest_applied or 'nothing'} and this program needs "
+            f"{newest_known_migration()}. Run: {migrate}"
         )

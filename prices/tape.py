@@ -16,6 +16,7 @@ from django.db import IntegrityError, connection, transaction
 
 from prices.domain.trade import Trade
 from prices.models import TRADES_CHANNEL, Symbol
+from prices.roll_up import MINUTES_INTO_HOURS, TRADES_INTO_MINUTES
 from prices.schema import refuse_outdated_code
 
 logger = logging.getLogger(__name__)
@@ -78,16 +79,7 @@ WITH inserted AS (
     {{leave_known_alone}}
     RETURNING symbol, timestamp, trade_id, price, quantity
 ), minutes AS (
-    SELECT symbol,
-           date_bin('1 minute', timestamp, timestamptz 'epoch') AS minute,
-           min(trade_id) AS first_trade_id,
-           max(trade_id) AS last_trade_id,
-           count(*) AS trade_count,
-           (array_agg(price ORDER BY trade_id))[1] AS open,
-           max(price) AS high,
-           min(price) AS low,
-           (array_agg(price ORDER BY trade_id DESC))[1] AS close,
-           sum(quantity) AS volume
+    SELECT {TRADES_INTO_MINUTES}
     FROM inserted
     GROUP BY 1, 2
 ), rolled_up AS (
@@ -101,10 +93,7 @@ WITH inserted AS (
 ), rolled_up_hours AS (
     INSERT INTO hour_candles AS candle
            (symbol, hour, first_trade_id, last_trade_id, trade_count, open, high, low, close, volume)
-    SELECT symbol, date_bin('1 hour', minute, timestamptz 'epoch') AS hour,
-           min(first_trade_id), max(last_trade_id), sum(trade_count),
-           (array_agg(open ORDER BY first_trade_id))[1], max(high), min(low),
-           (array_agg(close ORDER BY last_trade_id DESC))[1], sum(volume)
+    SELECT {MINUTES_INTO_HOURS}
     FROM minutes
     WHERE (SELECT count(*) FROM rolled_up) > 0
     GROUP BY 1, 2

@@ -5,6 +5,7 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
 from prices.api.health import HealthView
 from prices.api.views import CandlesView, LatestView, MinMaxView, PriceAtSecondView
+from prices.live.movements import MovementsView
 from prices.live.view import StatusView, StreamView
 from prices.metrics import metrics
 
@@ -15,6 +16,7 @@ urlpatterns = [
     path("price-at-second", PriceAtSecondView.as_view(), name="price-at-second"),
     path("minmax", MinMaxView.as_view(), name="minmax"),
     path("candles", CandlesView.as_view(), name="candles"),
+    path("movements", MovementsView.as_view(), name="movements"),
     path("stream", StreamView.as_view(), name="stream"),
     path("status", StatusView.as_view(), name="status"),
     path("health", HealthView.as_view(), name="health"),

@@ -189,9 +189,27 @@ REST_FRAMEWORK = {
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
 }
 
+# /stream is told of in words: it never ends, and a client that was generated from its path would wait for that.
+API_DESCRIPTION = """
+The latest price, the price at a second, the high and low of a minute, from every single trade.
+
+**/stream** pushes what is new as server-sent events (`text/event-stream`), for as long as the client stays. It answers
+GET and reads three parameters: `symbols` (like BTCUSDT,ETHUSDT; all without it), `candles` (a symbol whose newest
+candles are wanted too) and `interval` (of these; 1m without it). Its events, each with JSON as data:
+
+- `prices`: rows as in /latest, those that have changed; at first those of all symbols.
+- `movements`: rows with a symbol and, for minute, hour and day, how far its price moved in it, its high and its low.
+- `status`: as in /status, once a second.
+- `candles`: symbol, interval, and the newest two candles as in /candles.
+
+An event's id is the server's time in milliseconds. Who comes back with it in the header Last-Event-ID gets the candles
+since then first; how soon to come back is told by a `retry` line. A wrong parameter is a 400 that names it. When all
+places are taken the answer is a 503 with Retry-After: ask /latest each second instead.
+"""
+
 SPECTACULAR_SETTINGS = {
     "TITLE": "Binance price tracker",
-    "DESCRIPTION": "The latest price, the price at a second, the high and low of a minute, from every single trade.",
+    "DESCRIPTION": API_DESCRIPTION,
     "VERSION": "1",
     "SERVE_INCLUDE_SCHEMA": False,
     "SWAGGER_UI_DIST": "SIDECAR",

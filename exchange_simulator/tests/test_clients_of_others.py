@@ -105,6 +105,43 @@ class TestPythonBinance:
         assert aggregates[-1]["l"] == 3_000
         assert sum(row[8] for row in klines) == len(trades)
 
+    def test_it_fetches_prices_and_books(self, run, exchange):
+        last = exchange.trade(300)[-1]
+
+        async def use(client):
+            return (
+                await client.get_symbol_ticker(symbol="BTCUSDT"),
+                await client.get_all_tickers(),
+                await client.get_orderbook_ticker(symbol="BTCUSDT"),
+                await client.get_ticker(symbol="BTCUSDT"),
+                await client.get_avg_price(symbol="BTCUSDT"),
+                await client.get_order_book(symbol="BTCUSDT", limit=5),
+                await client.get_ui_klines(symbol="BTCUSDT", interval="1M"),
+                await client.get_server_time(),
+            )
+
+        price, prices, best, day, average, book, [month], clock = run(use)
+
+        assert prices == [price] == [{"symbol": "BTCUSDT", "price": last.price}]
+        assert last.price in (best["bidPrice"], best["askPrice"])
+        assert (day["count"], month[8]) == (300, 300)
+        assert average["mins"] == 5
+        assert (len(book["bids"]), len(book["asks"])) == (5, 5)
+        assert abs(clock["serverTime"] - last.timestamp_us // 1000) < 60_000
+
+    def test_it_streams_klines(self, run, sockets, exchange):
+        async def use(client):
+            async with sockets(client).kline_socket("BTCUSDT", interval="1s") as socket:
+                await subscribed(exchange, "btcusdt@kline_1s")
+                await trade(exchange, 50)
+                while (message := await socket.recv())["k"]["L"] != 50:
+                    pass
+                return message
+
+        message = run(use)
+
+        assert (message["e"], message["k"]["i"], message["k"]["n"]) == ("kline", "1s", 50)
+
     def test_it_understands_errors(self, binance, run):
         async def use(client):
             await client.get_recent_trades(symbol="NOSUCH")
@@ -167,6 +204,23 @@ class TestOfficialSdk:
         )
         assert aggregates[0].f == 1
         assert info.symbols[0].symbol == "BTCUSDT"
+
+    def test_it_fetches_prices_and_books(self, rest, exchange):
+        last = exchange.trade(300)[-1]
+
+        price = rest.ticker_price(symbol="BTCUSDT").data().actual_instance
+        best = rest.ticker_book_ticker(symbol="BTCUSDT").data().actual_instance
+        day = rest.ticker24hr(symbol="BTCUSDT").data().actual_instance
+        average = rest.avg_price(symbol="BTCUSDT").data()
+        book = rest.depth(symbol="BTCUSDT", limit=5).data()
+        [month] = rest.ui_klines(symbol="BTCUSDT", interval="1M").data()
+
+        assert (price.symbol, price.price) == ("BTCUSDT", last.price)
+        assert last.price in (best.bid_price, best.ask_price)
+        assert (day.count, month[8]) == (300, 300)
+        assert average.close_time == last.timestamp_us
+        assert (len(book.bids), len(book.asks)) == (5, 5)
+        assert abs(rest.time().data().server_time - last.timestamp_us) < 60_000_000
 
     def test_it_understands_errors(self, sdk, rest):
         from binance_common.errors import BadRequestError

@@ -17,16 +17,9 @@ from exchange_simulator import FaultError, Rules, running_exchange
 from exchange_simulator.faults import NAMES, Faults, changed, descriptions, parse_option
 from exchange_simulator.junk import JUNK_KINDS
 from exchange_simulator.recording import read_recording
+from exchange_simulator.tests.conftest import BOTH, wait_until
 
-BOTH = "/stream?streams=btcusdt@trade/ethusdt@trade"
 OFF = {"faults": {}, "paused": False}
-
-
-def wait_until(condition, what, timeout=10):
-    deadline = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < deadline, f"waited in vain for {what}"
-        time.sleep(0.01)
 
 
 @pytest.fixture(autouse=True)
@@ -35,47 +28,6 @@ def _no_error_is_logged(caplog):
     yield
     for when in ("setup", "call", "teardown"):
         assert [record.getMessage() for record in caplog.get_records(when) if record.levelno >= logging.ERROR] == []
-
-
-@pytest.fixture
-def http():
-    with urllib3.PoolManager(retries=False, timeout=10) as pool:
-        yield pool
-
-
-@pytest.fixture
-def call(http):
-    """A call to the simulator itself; its answer's status and body."""
-
-    def answer(exchange, method, path, body=None):
-        response = http.request(method, f"{exchange.rest_url}/simulator/{path}", json=body)
-        return response.status, response.json()
-
-    return answer
-
-
-@pytest.fixture
-def set_faults(call):
-    def post(exchange, **faults):
-        status, state = call(exchange, "POST", "faults", faults)
-        assert status == 200, state
-        return state
-
-    return post
-
-
-@pytest.fixture
-def listen(connect):
-    """A connection that hears the trades of both symbols by now."""
-
-    def open_connection(exchange, path=BOTH):
-        connection = connect(exchange, path, skip_utf8_validation=True)
-        name = "{}:{}".format(*connection.sock.getsockname())
-        clients = exchange.exchange.streams.clients
-        wait_until(lambda: name in [client.name for client in list(clients)], "the connection")
-        return connection
-
-    return open_connection
 
 
 def next_trades(connection, count):
@@ -652,7 +604,7 @@ def test_the_tape_is_told_digit_for_digit_and_can_be_replayed(exchange, http, tm
     recording.write_bytes(http.request("GET", f"{exchange.rest_url}/simulator/tape?symbol=BTCUSDT").data)
 
     assert len(tape) > 4_000  # several chunks
-    assert read_recording(recording) == tape
+    assert list(read_recording(recording)) == tape
     assert list(json.loads(recording.read_text().splitlines()[0])) == [
         "symbol",
         "trade_id",

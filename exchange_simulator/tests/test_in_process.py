@@ -1,9 +1,12 @@
 import socket
 import threading
+from itertools import chain, pairwise, repeat
 
+import orjson
 import pytest
 
-from exchange_simulator import running_exchange
+from exchange_simulator import RunningExchange, running_exchange
+from exchange_simulator.server import Exchange, clock_us
 
 
 def test_two_exchanges_do_not_share_anything():
@@ -72,3 +75,54 @@ def test_publishing_from_many_threads_loses_nothing(connect):
 
         assert ids == list(range(1, 801))
         assert all(f'"t":{i},' in connection.recv() for i in ids)
+
+
+# What was traded before the first client
+
+
+def longest_pause_s(trades):
+    times_us = sorted(trade.timestamp_us for trade in trades)
+    return max(second - first for first, second in pairwise(times_us)) / 1_000_000
+
+
+def test_live_trades_follow_a_history_that_took_long_to_make(connect):
+    """The clock is a minute further when the history is made."""
+    behind_us = chain([60_000_000, 60_000_000], repeat(0))
+
+    def make():
+        return Exchange(["BTCUSDT"], rate=500, history_s=30, now_us=lambda: clock_us() - next(behind_us))
+
+    exchange = RunningExchange("127.0.0.1", 0, make)
+    try:
+        connection = connect(exchange, "/ws/btcusdt@trade")
+        live = orjson.loads(connection.recv())
+        tape = exchange.tape.trades("BTCUSDT")
+    finally:
+        exchange.stop()
+
+    assert live["E"] - live["T"] < 10_000
+    assert tape[0].timestamp_us < clock_us() - 89_000_000
+    assert longest_pause_s(tape) < 10
+
+
+def test_a_history_is_kept_from_its_first_trade_on(monkeypatch, get):
+    monkeypatch.setattr("exchange_simulator.server.KEEP", 1_000)
+    started_us = clock_us()
+
+    with running_exchange(["BTCUSDT"], rate=200, history_s=60) as exchange:
+        [first] = get(exchange, "/api/v3/historicalTrades?symbol=BTCUSDT&fromId=0&limit=1").body
+
+        assert first["id"] == 1
+        assert first["time"] < started_us // 1000 - 58_000
+
+
+def test_a_smaller_memory_may_be_asked_for(get):
+    with running_exchange(["BTCUSDT"], rate=200, history_s=60, keep=1_000) as exchange:
+        [first] = get(exchange, "/api/v3/historicalTrades?symbol=BTCUSDT&fromId=0&limit=1").body
+
+        assert first["id"] > 1_000
+
+
+def test_a_rate_beyond_this_machine_does_not_hold_up_the_start(get):
+    with running_exchange(["BTCUSDT"], rate=50_000_000, history_s=10, keep=1_000) as exchange:
+        assert get(exchange, "/api/v3/ping").status == 200

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from exchange_simulator import Trade
-from exchange_simulator.replay import due_times_s, play
+from exchange_simulator.replay import play, with_due_times_s
 from exchange_simulator.server import Exchange
 
 T0 = 1_610_064_000_000_000
@@ -18,10 +18,15 @@ def trade(trade_id, at_s, symbol="BTCUSDT"):
 def test_trades_are_due_as_recorded():
     trades = [trade(1, 0), trade(2, 0.5), trade(1, 0.2, "ETHUSDT"), trade(3, 2)]
 
-    assert list(due_times_s(trades)) == [0, 0.5, 0.5, 2]
-    assert list(due_times_s(trades, speed=10)) == [0, 0.05, 0.05, 0.2]
-    assert list(due_times_s(trades, speed=0)) == [0, 0, 0, 0]
-    assert list(due_times_s(trades, rate=4)) == [0, 0.25, 0.5, 0.75]
+    def due_s(**pace):
+        in_order, due = zip(*with_due_times_s(trades, **pace), strict=True)
+        assert list(in_order) == trades
+        return list(due)
+
+    assert due_s() == [0, 0.5, 0.5, 2]
+    assert due_s(speed=10) == [0, 0.05, 0.05, 0.2]
+    assert due_s(speed=0) == [0, 0, 0, 0]
+    assert due_s(rate=4) == [0, 0.25, 0.5, 0.75]
 
 
 def test_a_recording_waits_for_its_listeners_and_is_played_in_order(exchange, connect):

@@ -1,13 +1,15 @@
+from datetime import UTC, datetime
 from decimal import Decimal
-from pathlib import Path
 
 import orjson
 import pytest
 
 from exchange_simulator import Rules, Trade, running_exchange
+from exchange_simulator.server import clock_us
+from tracker.tests.lacking import RECORDINGS
 
 NOON_US = 1_735_732_800_000_000  # 2025-01-01 12:00 UTC
-SAMPLES = Path("../shared/data/response_samples")
+SAMPLES = RECORDINGS / "response_samples"
 
 
 @pytest.fixture(scope="module")
@@ -180,6 +182,138 @@ def test_klines_are_paged_by_time_and_told_in_microseconds(exchange, get):
 
 
 @pytest.mark.parametrize(
+    ("interval", "opens"),
+    [("3d", "2024-12-31"), ("1w", "2024-12-30"), ("1M", "2025-01-01")],
+)
+def test_klines_of_days_weeks_and_months_begin_where_the_calendar_has_them(exchange, get, bitcoin, interval, opens):
+    [row] = get(exchange, f"/api/v3/klines?symbol=BTCUSDT&interval={interval}").body
+
+    assert datetime.fromtimestamp(row[0] / 1000, UTC).isoformat() == f"{opens}T00:00:00+00:00"
+    assert (row[1], row[4], row[8]) == (bitcoin[0].price, bitcoin[-1].price, len(bitcoin))
+    assert get(exchange, f"/api/v3/uiKlines?symbol=BTCUSDT&interval={interval}").body == [row]
+
+
+def test_a_minute_without_a_trade_carries_the_last_price_on(get):
+    with running_exchange(symbols=["BTCUSDT"]) as exchange:
+        exchange.publish(
+            Trade("BTCUSDT", i, f"10{i}.00000000", "1.00000000", NOON_US + minute * 60_000_000, True)
+            for i, minute in enumerate((0, 3))
+        )
+
+        rows = get(exchange, "/api/v3/klines?symbol=BTCUSDT&interval=1m").body
+        later = get(exchange, f"/api/v3/klines?symbol=BTCUSDT&interval=1m&startTime={NOON_US + 1}").body
+
+    assert [(row[1], row[4], row[8]) for row in rows] == [
+        ("100.00000000", "100.00000000", 1),
+        ("100.00000000", "100.00000000", 0),
+        ("100.00000000", "100.00000000", 0),
+        ("101.00000000", "101.00000000", 1),
+    ]
+    assert later == rows[1:]
+
+
+# Prices, books and figures of a day
+
+
+@pytest.fixture
+def day(get):
+    """25 hours of a symbol, a trade each quarter of an hour at 100, 101, ...; another without a trade."""
+    with running_exchange(symbols=["BTCUSDT", "NEWUSDT"]) as exchange:
+        now_us = clock_us()
+        trades = [
+            Trade("BTCUSDT", i, f"{100 + i}.00000000", "2.00000000", now_us - (100 - i) * 900_000_000, i % 2 == 0)
+            for i in range(1, 101)
+        ]
+        exchange.publish(trades)
+        yield exchange
+
+
+def test_the_latest_price_of_one_symbol_of_some_or_of_all(day, get):
+    bitcoin, other = {"symbol": "BTCUSDT", "price": "200.00000000"}, {"symbol": "NEWUSDT", "price": "0.00000000"}
+
+    assert get(day, "/api/v3/ticker/price?symbol=BTCUSDT").body == bitcoin
+    assert get(day, "/api/v3/ticker/price?symbols=[%22BTCUSDT%22]").body == [bitcoin]
+    assert get(day, "/api/v3/ticker/price").body == [bitcoin, other]
+    assert get(day, "/api/v3/ticker/price?symbolStatus=HALT").body == []
+
+
+def test_the_book_stands_a_tick_around_the_last_price(day, get):
+    best = get(day, "/api/v3/ticker/bookTicker?symbol=BTCUSDT").body
+    depth = get(day, "/api/v3/depth?symbol=BTCUSDT&limit=3").body
+
+    assert list(best) == ["symbol", "bidPrice", "bidQty", "askPrice", "askQty"]
+    assert (best["bidPrice"], best["askPrice"]) == ("200.00000000", "200.01000000")
+    assert list(depth) == ["lastUpdateId", "bids", "asks"]
+    assert depth["lastUpdateId"] == 100
+    assert [price for price, _ in depth["bids"]] == ["200.00000000", "199.99000000", "199.98000000"]
+    assert [price for price, _ in depth["asks"]] == ["200.01000000", "200.02000000", "200.03000000"]
+    assert depth["bids"][0] == [best["bidPrice"], best["bidQty"]]
+    assert all(Decimal(quantity) > 0 for _, quantity in depth["bids"] + depth["asks"])
+    assert get(day, "/api/v3/depth?symbol=NEWUSDT").body == {"lastUpdateId": 0, "bids": [], "asks": []}
+
+
+def test_prices_that_are_no_multiple_of_a_step_have_a_book_too(day, get):
+    day.publish([Trade("BTCUSDT", 101, "0.00000003", "1.00000000", clock_us(), False)])
+
+    depth = get(day, "/api/v3/depth?symbol=BTCUSDT").body
+
+    assert [price for price, _ in depth["bids"]] == ["0.00000002", "0.00000001"]
+    assert len(depth["asks"]) == 100
+
+
+def test_figures_of_a_day_are_those_of_the_last_24_hours(day, get):
+    full = get(day, "/api/v3/ticker/24hr?symbol=BTCUSDT").body
+    mini = get(day, "/api/v3/ticker/24hr?symbol=BTCUSDT&type=MINI").body
+    in_us = get(day, "/api/v3/ticker/24hr?symbols=[%22BTCUSDT%22]", **{"X-MBX-TIME-UNIT": "MICROSECOND"}).body[0]
+
+    assert list(full) == [
+        *("symbol", "priceChange", "priceChangePercent", "weightedAvgPrice", "prevClosePrice", "lastPrice", "lastQty"),
+        *("bidPrice", "bidQty", "askPrice", "askQty", "openPrice", "highPrice", "lowPrice", "volume", "quoteVolume"),
+        *("openTime", "closeTime", "firstId", "lastId", "count"),
+    ]
+    figures = ["openPrice", "highPrice", "lowPrice", "lastPrice", "volume", "quoteVolume", "firstId", "lastId", "count"]
+    assert [full[key] for key in figures] == [
+        *("105.00000000", "200.00000000", "105.00000000", "200.00000000", "192.00000000", "29280.00000000"),
+        *(5, 100, 96),
+    ]
+    assert (full["priceChange"], full["priceChangePercent"]) == ("95.00000000", "90.476")
+    assert (full["weightedAvgPrice"], full["prevClosePrice"]) == ("152.50000000", "104.00000000")
+    assert full["closeTime"] - full["openTime"] == 86_400_000
+    assert list(mini) == [
+        *("symbol", "openPrice", "highPrice", "lowPrice", "lastPrice", "volume", "quoteVolume", "openTime"),
+        *("closeTime", "firstId", "lastId", "count"),
+    ]
+    assert len(str(in_us["closeTime"])) == 16
+
+
+def test_without_a_trade_the_last_price_goes_on(day, get):
+    figures = get(day, "/api/v3/ticker/24hr?symbol=NEWUSDT").body
+
+    assert (figures["count"], figures["firstId"], figures["lastId"]) == (0, -1, -1)
+    assert (figures["openPrice"], figures["volume"]) == ("0.00000000", "0.00000000")
+
+
+def test_the_average_price_is_that_of_five_minutes(get):
+    with running_exchange(symbols=["BTCUSDT"]) as exchange:
+        now_us = clock_us()
+        for i, (minutes_ago, price, quantity) in enumerate([(6, "90", "5"), (4, "100", "1"), (1, "110", "3")]):
+            exchange.publish([Trade("BTCUSDT", i, price, quantity, now_us - minutes_ago * 60_000_000, True)])
+
+        assert get(exchange, "/api/v3/avgPrice?symbol=BTCUSDT").body == {
+            "mins": 5,
+            "price": "107.50000000",
+            "closeTime": (now_us - 60_000_000) // 1000,
+        }
+
+
+def test_a_recording_of_another_day_has_figures_too(exchange, get, bitcoin):
+    figures = get(exchange, "/api/v3/ticker/24hr?symbol=BTCUSDT").body
+
+    assert figures["count"] == len(bitcoin)
+    assert figures["closeTime"] == bitcoin[-1].timestamp_us // 1000
+
+
+@pytest.mark.parametrize(
     ("path", "code", "message"),
     [
         ("trades", -1102, "Mandatory parameter 'symbol' was not sent, was empty/null, or malformed."),
@@ -222,6 +356,39 @@ def test_klines_are_paged_by_time_and_told_in_microseconds(exchange, get):
             -1130,
             "Data sent for parameter 'timeZone' is not valid.",
         ),
+        ("klines?symbol=BTCUSDT&interval=1mo", -1120, "Invalid interval."),
+        ("uiKlines?symbol=BTCUSDT&interval=1W", -1120, "Invalid interval."),
+        (
+            "avgPrice",
+            -1102,
+            "Mandatory parameter 'symbol' was not sent, was empty/null, or malformed.",
+        ),
+        ("depth?symbol=NOSUCH", -1121, "Invalid symbol."),
+        ("depth?symbol=BTCUSDT&limit=0", -1130, "Data sent for parameter 'limit' is not valid."),
+        (
+            "depth?symbol=BTCUSDT&symbolStatus=HALT",
+            -1220,
+            "The symbol's status does not match the requested symbolStatus.",
+        ),
+        ("depth?symbol=BTCUSDT&symbolStatus=OPEN", -1122, "Invalid symbolStatus."),
+        ("ticker/price?symbol=NOSUCH", -1121, "Invalid symbol."),
+        ("ticker/price?symbols=[%22BTCUSDT%22,%22NOSUCH%22]", -1121, "Invalid symbol."),
+        (
+            "ticker/price?symbols=[%22BTCUSDT%22,%22BTCUSDT%22]",
+            -1151,
+            "Symbol is present multiple times in the list.",
+        ),
+        (
+            "ticker/bookTicker?symbol=BTCUSDT&symbols=[%22BTCUSDT%22]",
+            -1128,
+            "Combination of optional parameters invalid.",
+        ),
+        ("ticker/24hr?symbol=BTCUSDT&type=LONG", -1139, "Invalid ticker type."),
+        (
+            "ticker/24hr?symbol=BTCUSDT&symbolStatus=BREAK",
+            -1220,
+            "The symbol's status does not match the requested symbolStatus.",
+        ),
         ("exchangeInfo?symbols=BTCUSDT", -1100, None),
         ("exchangeInfo?symbolStatus=OPEN", -1122, "Invalid symbolStatus."),
         (
@@ -260,6 +427,24 @@ def test_an_unknown_path_is_not_found(exchange, get):
         ("historicalTrades?symbol=BTCUSDT", 25),
         ("aggTrades?symbol=BTCUSDT", 4),
         ("klines?symbol=BTCUSDT&interval=1m", 2),
+        ("uiKlines?symbol=BTCUSDT&interval=1m", 2),
+        ("avgPrice?symbol=BTCUSDT", 2),
+        ("depth?symbol=BTCUSDT", 5),
+        ("depth?symbol=BTCUSDT&limit=100", 5),
+        ("depth?symbol=BTCUSDT&limit=101", 25),
+        ("depth?symbol=BTCUSDT&limit=1000", 50),
+        ("depth?symbol=BTCUSDT&limit=9999", 250),
+        ("depth?symbol=BTCUSDT&limit=many", 5),
+        ("ticker/price?symbol=BTCUSDT", 2),
+        ("ticker/price", 4),
+        ("ticker/price?symbols=[%22BTCUSDT%22]", 4),
+        ("ticker/bookTicker?symbol=BTCUSDT", 2),
+        ("ticker/bookTicker", 4),
+        ("ticker/24hr?symbol=BTCUSDT", 2),
+        ("ticker/24hr", 80),
+        ("ticker/24hr?symbols=[%22BTCUSDT%22,%22ETHUSDT%22]", 2),
+        ("ticker/24hr?symbols=[" + ",".join(["%22A%22"] * 21) + "]", 40),
+        ("ticker/24hr?symbols=[" + ",".join(["%22A%22"] * 101) + "]", 80),
         ("trades?symbol=NOSUCH", 25),
     ],
 )

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,9 +17,11 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from exchange_simulator.server import growing_first_id
+from exchange_simulator.tls import made_up_certificate
+from tracker.tests.lacking import RECORDINGS
 
 ROOT = Path(__file__).resolve().parents[2]
-LIVE = ROOT / "../shared/data/recorded_trades_btc_eth_bnb_2026-05-29.jsonl"
+LIVE = RECORDINGS / "recorded_trades_btc_eth_bnb_2026-05-29.jsonl"
 NO_DATABASE = "postgres://nobody@127.0.0.1:1/none"  # nothing listens there: the command must not ask for it
 
 
@@ -76,6 +79,20 @@ def test_a_port_in_use_is_one_clear_sentence():
     )
 
 
+def test_it_can_be_stopped_while_it_still_makes_its_history():
+    process = run("--port", "0", "--history", "3000")
+    try:
+        assert "history" in process.stderr.readline()
+
+        process.send_signal(signal.SIGTERM)
+
+        assert process.wait(10) == 0
+        assert process.stdout.read() == ""
+    finally:
+        process.kill()
+        process.communicate()
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
@@ -84,7 +101,11 @@ def test_a_port_in_use_is_one_clear_sentence():
         (["--symbols", "BTC/USDT"], "'BTC/USDT' is not a symbol"),
         (["--fault", "leave_out=2"], "leave_out must be a probability from 0 to 1, not 2"),
         (["--fault", "fish"], "there is no fault 'fish'; the faults are leave_out, "),
+        (["--key", "key.pem"], "--certificate and --key are given together"),
+        (["--certificate", "no.pem", "--key", "no.pem"], "Cannot serve TLS: no certificate and its key in no.pem"),
+        (["--fault", "clock_ahead_s=soon"], "clock_ahead_s must be seconds, up to a week either way, not 'soon'"),
         (["--replay", "no/such/file"], "Cannot replay: "),
+        (["--history", "1440", "--rate", "2000"], "--history 1440 at 2000 trades/s is 172,800,000 trades"),
     ],
 )
 def test_bad_arguments_are_named(arguments, complaint):
@@ -106,6 +127,31 @@ def test_a_replay_goes_on_serving_when_it_is_done(connect, get, tmp_path):
         process.send_signal(signal.SIGTERM)
         assert process.wait(10) == 0
         assert "replay finished: all 1 trades are published" in process.stderr.read()
+
+
+def test_a_zip_of_the_public_archive_is_played_digit_for_digit(connect, tmp_path):
+    archive = tmp_path / "BTCUSDT-trades-2025-01-01.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        rows = [f"{i},107407.880000{i},0.0002{i},25.77789120,17356896000001{i},True,True\n" for i in range(10, 20)]
+        file.writestr("BTCUSDT-trades-2025-01-01.csv", "".join(rows))
+
+    with serving("--replay", str(archive)) as (_, exchange):
+        connection = connect(exchange, "/ws/btcusdt@trade?timeUnit=microsecond")
+        heard = [orjson.loads(connection.recv()) for _ in rows]
+
+    assert [(e["t"], e["p"], e["q"], e["T"], e["m"]) for e in heard] == [
+        (i, f"107407.880000{i}", f"0.0002{i}", int(f"17356896000001{i}"), True) for i in range(10, 20)
+    ]
+
+
+def test_futures_are_not_replayed(tmp_path):
+    recording = tmp_path / "frames.jsonl"
+    recording.write_text(
+        '{"e":"trade","E":1690000000000,"T":1690000000001,"s":"BTCUSDT","t":5,"p":"2.0","q":"1","X":"MARKET","m":true}\n'
+    )
+
+    with pytest.raises(CommandError, match=r"Cannot replay: .*frames.jsonl, line 1: a futures trade"):
+        call_command("simulate_exchange", "--replay", str(recording))
 
 
 @pytest.mark.skipif(not LIVE.exists(), reason="no recording of live trades beside the project")
@@ -131,6 +177,29 @@ def test_a_live_recording_arrives_digit_for_digit_in_recorded_order(connect):
     assert [(e["s"], e["t"], e["p"], e["q"], e["T"], e["m"]) for e in heard] == [
         (r["symbol"], r["trade_id"], r["price"], r["quantity"], r["timestamp"], r["is_buyer_maker"]) for r in recorded
     ]
+
+
+def test_tls_is_served_with_a_certificate_that_is_gone_afterwards(connect):
+    pytest.importorskip("trustme")
+    with serving("--rate", "500", "--tls") as (process, exchange):
+        trust = Path(process.stdout.readline().strip().removeprefix("SSL_CERT_FILE="))
+        connection = connect(exchange, "/ws/btcusdt@trade", sslopt={"ca_certs": str(trust)})
+
+        assert exchange.ws_url.startswith("wss://127.0.0.1:")
+        assert exchange.rest_url.startswith("https://127.0.0.1:")
+        assert orjson.loads(connection.recv())["e"] == "trade"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+        assert not trust.exists()
+
+
+def test_tls_may_be_served_with_ones_own_certificate(connect, tmp_path):
+    pytest.importorskip("trustme")
+    own = made_up_certificate(tmp_path)
+    with serving("--certificate", str(own.chain), "--key", str(own.key)) as (_, exchange):
+        connection = connect(exchange, "/ws", sslopt={"ca_certs": str(own.trust)})
+
+        assert connection.connected
 
 
 def test_faults_are_on_from_the_start(connect, get):

@@ -6,14 +6,14 @@ import json
 import random
 import socket
 import time
-from itertools import pairwise
+from itertools import islice, pairwise
 
 import orjson
 import pytest
 import websocket
 from websocket import ABNF
 
-from exchange_simulator import Rules, running_exchange
+from exchange_simulator import Rules, Trade, running_exchange
 from exchange_simulator.server import Exchange, clock_us
 
 BOTH = "/stream?streams=btcusdt@trade/ethusdt@trade"
@@ -388,3 +388,144 @@ def test_symbols_beyond_ascii_arrive_in_utf8(connect, ask):
         exchange.trade(1)
 
         assert frames(connection, 1)[0]["s"] == "币安人生USDT"
+
+
+# Books, klines and tickers
+
+
+def events(connection, wanted=lambda event: True):
+    """Those that are wanted, without end; on a combined stream without their wrapping."""
+    while text := connection.recv():
+        event = orjson.loads(text)
+        if wanted(event):
+            yield event
+
+
+def test_the_book_is_told_with_each_trade(exchange, connect, get):
+    connection = connect(exchange, "/ws/btcusdt@bookTicker")
+    exchange.wait_for_subscribers("btcusdt@bookTicker")
+    trades = [Trade("BTCUSDT", i, f"10{i}.00000000", "1.00000000", clock_us(), i == 2) for i in (1, 2)]
+    for trade in trades:
+        exchange.publish([trade])
+
+    buyer_took, seller_took = frames(connection, 2)
+
+    assert list(buyer_took) == ["u", "s", "b", "B", "a", "A"]
+    assert [buyer_took[key] for key in "usba"] == [1, "BTCUSDT", "100.99000000", "101.00000000"]
+    assert [seller_took[key] for key in "usba"] == [2, "BTCUSDT", "102.00000000", "102.01000000"]
+    best = get(exchange, "/api/v3/ticker/bookTicker?symbol=BTCUSDT").body
+    assert (seller_took["B"], seller_took["A"]) == (best["bidQty"], best["askQty"])
+
+
+def test_klines_are_streamed_as_rest_has_them(exchange, connect, get):
+    exchange.trade(300, start_us=clock_us() - 5_000_000, spacing_us=10_000)
+    connection = connect(exchange, "/ws/btcusdt@kline_1M")
+
+    [kline] = frames(connection, 1)
+
+    assert list(kline) == ["e", "E", "s", "k"]
+    assert list(kline["k"]) == [*"tTsifLochlvnxqVQB"]
+    keys = ["t", "o", "h", "l", "c", "v", "T", "q", "n", "V", "Q", "B"]
+    assert [kline["k"][key] for key in keys] in get(exchange, "/api/v3/klines?symbol=BTCUSDT&interval=1M").body
+    ids = [trade.trade_id for trade in exchange.tape.trades("BTCUSDT")]
+    assert (kline["e"], kline["s"], kline["k"]["i"]) == ("kline", "BTCUSDT", "1M")
+    assert (kline["k"]["f"], kline["k"]["L"], kline["k"]["x"]) == (ids[0], ids[-1], False)
+
+
+def test_each_kline_is_closed_once_and_the_next_follows_it(connect):
+    with running_exchange(["BTCUSDT"], rate=200, history_s=1) as exchange:
+        connection = connect(exchange, "/stream?streams=btcusdt@kline_1s&timeUnit=MICROSECOND")
+
+        closed = [e["data"]["k"] for e in islice(events(connection, lambda e: e["data"]["k"]["x"]), 3)]
+
+        assert [second["t"] - first["t"] for first, second in pairwise(closed)] == [1_000_000] * 2
+        assert all(kline["T"] == kline["t"] + 999_999 for kline in closed)
+        tape = exchange.tape.of("BTCUSDT")
+        assert [kline["n"] for kline in closed] == [len(tape.between(k["t"], k["t"] + 1_000_000)) for k in closed]
+
+
+def test_a_kline_without_a_trade_carries_the_last_price_on(exchange, connect):
+    connection = connect(exchange, "/ws/btcusdt@kline_1s")
+    exchange.publish([Trade("BTCUSDT", 7, "101.00000000", "1.00000000", clock_us() - 5_000_000, True)])
+
+    kline = next(events(connection, lambda event: event["k"]["x"]))["k"]
+
+    assert [kline[key] for key in "ohlcnfL"] == [*["101.00000000"] * 4, 0, -1, -1]
+
+
+def test_klines_may_be_of_another_time_zone(exchange, connect):
+    exchange.publish([Trade("BTCUSDT", 7, "101.00000000", "1.00000000", 1_735_732_800_000_000, True)])
+    connection = connect(exchange, "/ws/btcusdt@kline_1d@+08:00")
+
+    [kline] = frames(connection, 1)
+
+    assert kline["k"]["t"] == 1_735_660_800_000  # 2024-12-31 16:00 UTC
+
+
+@pytest.mark.parametrize(
+    ("stream", "keys"),
+    [
+        ("btcusdt@miniTicker", "e E s c o h l v q"),
+        ("btcusdt@ticker", "e E s p P w x c Q b B a A o h l v q O C F L n"),
+        ("btcusdt@avgPrice", "e E s i w T"),
+        ("btcusdt@depth5", "lastUpdateId bids asks"),
+        ("btcusdt@depth20@100ms", "lastUpdateId bids asks"),
+    ],
+)
+def test_figures_are_told_when_they_changed(exchange, connect, stream, keys):
+    connection = connect(exchange, f"/stream?streams={stream}")
+    exchange.trade(50)
+    [first] = frames(connection, 1)
+
+    exchange.trade(50)
+    [second] = frames(connection, 1)
+
+    assert [first["stream"], *first["data"]] == [stream, *keys.split()]
+    assert second["data"] != first["data"]
+
+
+def test_the_mini_ticker_has_the_figures_of_rest(exchange, connect, get):
+    exchange.trade(300)
+    one = connect(exchange, "/ws/btcusdt@miniTicker")
+    every = connect(exchange, "/ws/!miniTicker@arr")
+
+    [ticker], [[first, second]] = frames(one, 1), frames(every, 1)
+
+    rest = get(exchange, "/api/v3/ticker/24hr?symbol=BTCUSDT").body
+    names = ["lastPrice", "openPrice", "highPrice", "lowPrice", "volume", "quoteVolume"]
+    assert [ticker[key] for key in "cohlvq"] == [rest[name] for name in names]
+    assert ticker["e"] == "24hrMiniTicker"
+    assert (first["s"], second["s"]) == ("BTCUSDT", "ETHUSDT")
+    assert first | {"E": 0} == ticker | {"E": 0}
+
+
+def test_unknown_streams_of_figures_are_accepted_and_silent(exchange, connect, ask):
+    unknown = [
+        *("btcusdt@kline_1y", "btcusdt@kline_1W", "btcusdt@kline", "BTCUSDT@kline_1s", "btcusdt@Kline_1s"),
+        *("btcusdt@kline_1s@+01:00", "btcusdt@bookticker", "btcusdt@depth7", "nosuch@miniTicker", "btcusdt", "@", ""),
+        *("!miniticker@arr", "btcusdt@trade@", "☃@ticker"),
+    ]
+    connection = connect(exchange, "/ws")
+    assert ask(connection, {"method": "SUBSCRIBE", "params": unknown, "id": 1}) == {"result": None, "id": 1}
+    known = connect(exchange, "/ws/btcusdt@kline_1s")
+
+    exchange.trade(100)
+    frames(known, 2)  # by now the others would have been told
+
+    assert ask(connection, {"method": "LIST_SUBSCRIPTIONS", "id": 2}) == {"result": unknown, "id": 2}
+
+
+def test_a_silent_symbol_tells_no_figures_either(exchange, connect):
+    exchange.faults(silence_symbols=["BTCUSDT"])
+    streams = "/".join(f"{symbol}@{kind}" for symbol in ("btcusdt", "ethusdt") for kind in ("bookTicker", "kline_1s"))
+    connection = connect(exchange, f"/stream?streams={streams}/!miniTicker@arr")
+    exchange.wait_for_subscribers("ethusdt@kline_1s")
+    exchange.trade(100)
+
+    heard = {}
+    while "!miniTicker@arr" not in heard or len(heard) < 3:
+        [frame] = frames(connection, 1)
+        heard[frame["stream"]] = frame["data"]
+
+    assert set(heard) == {"ethusdt@bookTicker", "ethusdt@kline_1s", "!miniTicker@arr"}
+    assert [ticker["s"] for ticker in heard["!miniTicker@arr"]] == ["ETHUSDT"]

@@ -138,3 +138,40 @@ def test_aggregates_by_time_include_both_ends():
     assert found(T0 + 20, None) == []
     assert found(None, T0 - 1) == []
     assert found(T0 + 5, T0 + 4) == []
+
+
+@pytest.mark.parametrize("in_one_batch", [True, False])
+def test_where_times_run_backwards_look_ups_by_time_find_all(in_one_batch):
+    times = [T0 + offset for offset in (5, 3, 9, 3, 1, 7)]
+    trades = [trade(i, at=at) for i, at in enumerate(times)]
+    tape = Tape()
+    for batch in [trades] if in_one_batch else [[one] for one in trades]:
+        tape.add(batch)
+    of_symbol = tape.of("BTCUSDT")
+
+    assert ids(of_symbol.trades()) == [0, 1, 2, 3, 4, 5]
+    assert ids(of_symbol.between(T0 + 2, T0 + 8)) == [1, 3, 0, 5]
+    assert (of_symbol.oldest_us, of_symbol.newest_us) == (T0 + 1, T0 + 9)
+    assert of_symbol.before(T0 + 5) == trades[3]
+    assert of_symbol.from_time(T0 + 4) == trades[0]
+    assert of_symbol.from_time(T0 + 10) is None
+    assert [a.first_trade_id for a in of_symbol.aggregates_between(T0 + 3, T0 + 5, 10)] == [0, 1, 3]
+    assert [a.first_trade_id for a in of_symbol.aggregates_between(T0 + 3, None, 2)] == [0, 1]
+    assert [a.first_trade_id for a in of_symbol.aggregates_between(None, T0 + 5, 2)] == [3, 4]
+
+
+def test_what_is_forgotten_by_id_is_forgotten_by_time_too():
+    tape = Tape(keep=100)
+    tape.add(trade(i, at=T0 + (i ^ 1)) for i in range(500))
+    of_symbol = tape.of("BTCUSDT")
+
+    assert sorted(ids(of_symbol.between(0, T0 * 2))) == ids(of_symbol.trades())
+
+
+def test_a_late_arrival_with_its_own_old_time_is_found_there():
+    tape = Tape()
+    tape.add(trade(i, at=T0 + i) for i in (1, 2, 5))
+    tape.add([trade(3, at=T0 + 3)])
+
+    assert ids(tape.of("BTCUSDT").between(T0 + 2, T0 + 6)) == [2, 3, 5]
+    assert [a.first_trade_id for a in tape.of("BTCUSDT").aggregates_between(T0 + 2, None, 2)] == [2, 3]

@@ -16,6 +16,8 @@ from prices import queries
 from prices.queries.deadline import ask_within
 from prices.status.health import FAILING, HEALING, STARTING, WHOLE, Examiner
 from prices.web.errors import log_unreachable_database
+from prices.web.parameters import refuse_unknown
+from prices.web.schema import BadParameterSerializer
 
 ANSWER_WITHIN_S = 2.0
 
@@ -66,8 +68,11 @@ class HealthView(APIView):
     name = "Health"
     examiner = Examiner()
 
-    @extend_schema(operation_id="health", responses={200: HealthSerializer, 503: HealthSerializer})
-    def get(self, request: Request) -> Response:  # noqa: ARG002
+    @extend_schema(
+        operation_id="health", responses={200: HealthSerializer, 400: BadParameterSerializer, 503: HealthSerializer}
+    )
+    def get(self, request: Request) -> Response:
+        refuse_unknown(request.query_params)
         try:
             tape = ask_within(ANSWER_WITHIN_S, queries.tape_state)
         except (Error, TimeoutError) as error:

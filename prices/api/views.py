@@ -3,8 +3,6 @@
 A view reads its parameters, asks `prices/queries` once, lays out the answer and says whether it is settled.
 """
 
-from datetime import UTC, datetime
-
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
@@ -28,11 +26,12 @@ from prices.web.parameters import (
     read_optional_time,
     read_symbol,
     read_timestamp,
+    refuse_unknown,
 )
 from prices.web.schema import BadParameterSerializer, UnavailableSerializer
 
 _FAILURES = {
-    400: OpenApiResponse(BadParameterSerializer, description="Which parameter is missing or wrong, and why."),
+    400: OpenApiResponse(BadParameterSerializer, description="Which parameter is missing, wrong or unknown, and why."),
     503: OpenApiResponse(UnavailableSerializer, description="The database is out of reach."),
 }
 
@@ -57,6 +56,7 @@ class LatestView(APIView):
         responses={200: serializers.LatestPriceSerializer(many=True), **_FAILURES},
     )
     def get(self, request: Request) -> Response:
+        refuse_unknown(request.query_params, "symbol")
         symbol = read_optional_symbol(request.query_params)
         return answer(request, lay_out_latest(queries.latest_prices(symbol)), settled=False)
 
@@ -75,10 +75,11 @@ class PriceAtSecondView(APIView):
         responses={200: serializers.PriceAtSecondSerializer, **_FAILURES},
     )
     def get(self, request: Request) -> Response:
+        refuse_unknown(request.query_params, "symbol", "timestamp")
         symbol = read_symbol(request.query_params)
         instant = read_timestamp(request.query_params, EXAMPLE_SECOND)
         found = queries.price_at_second(symbol, instant)
-        settled = found is not None and found.settled and instant < interval_start(datetime.now(UTC), INTERVALS["1m"])
+        settled = found is not None and found.settled
         return answer(request, lay_out_price_at_second(symbol, instant, found), settled=settled)
 
 
@@ -96,6 +97,7 @@ class MinMaxView(APIView):
         responses={200: serializers.MinMaxSerializer, **_FAILURES},
     )
     def get(self, request: Request) -> Response:
+        refuse_unknown(request.query_params, "symbol", "timestamp")
         symbol = read_symbol(request.query_params)
         minute = read_timestamp(request.query_params, EXAMPLE_MINUTE).replace(second=0, microsecond=0)
         found = queries.high_low(symbol, minute)
@@ -112,10 +114,12 @@ class CandlesView(APIView):
     An interval without a trade is left out, and a page spans at most limit intervals, so it may hold fewer candles
     than limit and yet not be the last: only an empty page is. The next one starts an interval after the last candle.
 
-    complete is true when the trade ids of the candle run without a hole and join those of its neighbours, so that not
-    one trade of the interval is missing. It is false while the interval lasts and until the first trade after it, while
-    a gap in it is being healed, for ever where the exchange itself has lost trades, and for the first candle of the
-    tape, whose beginning was never seen.
+    complete is true when the interval is over and not one trade of it can be missing: trade ids run without a hole
+    through the interval, through the minutes with a trade on either side of it, and join those beyond (from 1h on:
+    hours instead of minutes), so that nothing changes even if times run some seconds against ids. It is false while the
+    interval lasts and for some seconds after it, until the trades after it prove it; while a gap in it or beside it is
+    being healed; for ever where the exchange itself has lost trades; and for the first candles of the tape, before
+    which nothing was seen.
     """
 
     name = "Candles"
@@ -133,6 +137,7 @@ class CandlesView(APIView):
     )
     def get(self, request: Request) -> Response:
         query = request.query_params
+        refuse_unknown(query, "symbol", "interval", "start", "end", "limit")
         symbol, length, limit = read_symbol(query), INTERVALS[read_interval(query)], read_limit(query)
         start = read_optional_time(query, "start", EXAMPLE_MINUTE)
         end = read_optional_time(query, "end", EXAMPLE_MINUTE)
@@ -140,7 +145,5 @@ class CandlesView(APIView):
             raise ValidationError({"start": ["The start must not be after the end."]})
         start = start and interval_start(start, length)
         end = end and next_interval_start(end, length)
-        candles = queries.candles(symbol, length, start, end, limit)
-        # The ids of complete candles join those before and after them: nothing can come between any more.
-        settled = bool(candles) and all(candle.complete for candle in candles)
-        return answer(request, lay_out_candles(candles), settled=settled)
+        page = queries.candle_page(symbol, length, start, end, limit)
+        return answer(request, lay_out_candles(page.candles), settled=page.settled)

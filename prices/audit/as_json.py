@@ -4,9 +4,10 @@ exact decimals in strings, ids and counts whole numbers, times ISO 8601 in UTC."
 from collections.abc import Sequence
 from typing import Any
 
+from prices.audit.contents import CandleValues, Hour, Minute
 from prices.audit.findings import ExchangeFindings, KlineDifference, SymbolAudit
-from prices.audit.reading import CandleValues, Hour, Minute
 from prices.audit.spans import Bounds
+from prices.audit.text import mending_command
 from prices.binance.rest import Kline
 from prices.domain.digits import plain_digits
 from prices.domain.ids import Ids, count
@@ -33,6 +34,9 @@ def _audit(audit: SymbolAudit, keep: int | None) -> dict[str, Any]:
         "last_trade_id": tape.last_trade_id,
         "first_time": tape.first_time and format_zulu(tape.first_time),
         "last_time": tape.last_time and format_zulu(tape.last_time),
+        "proven_before": {"hours": tape.proven_hours, "trades": tape.proven_trades},
+        "read_now": {"hours": tape.hours, "trades": tape.trades - tape.proven_trades, "noted": tape.is_noted},
+        "wanted": {**_ids(audit.wanted.runs, keep), "stored_outside": audit.wanted.stored_outside},
         "missing_ids": {kind: _ids(runs, keep) for kind, runs in audit.missing._asdict().items()},
         "duplicates": {
             "count": audit.repeated,
@@ -52,6 +56,7 @@ def _audit(audit: SymbolAudit, keep: int | None) -> dict[str, Any]:
             "wrong": tape.wrong_hours.count,
             "details": [_wrong_candle("hour", hour) for hour in tape.wrong_hours.kept],
         },
+        "mend_candles": mending_command(audit),
         "exchange": audit.exchange and _exchange(audit.exchange),
     }
 

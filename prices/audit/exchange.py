@@ -3,16 +3,18 @@
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 
 from prices.audit import reading
+from prices.audit.contents import CandleValues, Minute
 from prices.audit.findings import ExchangeFindings, Findings, KlineDifference
-from prices.audit.reading import CandleValues, Minute
-from prices.audit.spans import Bounds, Span
+from prices.audit.ids import Run
+from prices.audit.spans import Bounds, Span, ceil_minute
 from prices.binance.rest import PAGE_KLINES, ExchangeRefused, Kline, RestClient
 from prices.domain.backoff import backoff_delays
+from prices.domain.ids import Ids, intersection, union
 from prices.domain.intervals import floor_minute
 from prices.domain.times import MINUTE, from_microseconds, to_microseconds
 
@@ -31,19 +33,43 @@ class ExchangeComparison:
         client: RestClient,
         symbol: str,
         findings: ExchangeFindings,
+        wanted: Sequence[Ids],
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
         self.findings = findings
         self._client = client
         self._symbol = symbol
+        self._wanted = union(wanted)
         self._sleep = sleep
+        self._last_id: int | None = None
         self._next = findings.span.since if findings.span else None
 
-    def advance(self, until: datetime, minutes: Mapping[datetime, Minute]) -> None:
-        """Compare everything before `until` that was not compared yet; `minutes` is all that the tape has of it.
+    def compare(self, chunk: Span, runs: Sequence[Run], minutes: Mapping[datetime, Minute]) -> None:
+        """Compare the chunk, and the time before it in which nothing is stored unless nothing of it is wanted.
 
-        Raises ExchangeRefused when the exchange doesn't answer, even after some patience.
+        `runs` and `minutes` are all that the tape has of the chunk. Raises ExchangeRefused when the exchange doesn't
+        answer, even after some patience.
         """
+        if runs and self._last_id is not None:
+            between = [Ids(self._last_id + 1, min(runs).ids.first - 1)]
+            if between[0].size > 0 and not intersection(between, self._wanted):
+                self._skip(chunk.since)
+        self._last_id = max((run.ids.last for run in runs), default=self._last_id)
+        self._advance(chunk.until, minutes)
+
+    def finish(self) -> None:
+        """Compare what is left, where the tape has nothing."""
+        if self.findings.span is not None:
+            self._advance(self.findings.span.until, {})
+
+    def _skip(self, until: datetime) -> None:
+        if self._next is not None and self._next < until:
+            self.findings.notes.append(
+                f"{self._next:%Y-%m-%dT%H:%MZ} to {until:%Y-%m-%dT%H:%MZ} is not compared: no trade of it is wanted"
+            )
+            self._next = until
+
+    def _advance(self, until: datetime, minutes: Mapping[datetime, Minute]) -> None:
         if self.findings.span is None or self._next is None:
             return
         until = min(until, self.findings.span.until)
@@ -51,11 +77,6 @@ class ExchangeComparison:
             page = Span(self._next, min(until, self._next + PAGE_KLINES * MINUTE))
             self._compare(page, minutes)
             self._next = page.until
-
-    def finish(self) -> None:
-        """Compare what is left, where the tape has nothing."""
-        if self.findings.span is not None:
-            self.advance(self.findings.span.until, {})
 
     def _compare(self, page: Span, minutes: Mapping[datetime, Minute]) -> None:
         klines = {from_microseconds(kline.open_us): kline for kline in self._fetch(page) if kline.trade_count}
@@ -110,7 +131,7 @@ def _values(of: CandleValues | Kline) -> tuple[Decimal, Decimal, Decimal, Decima
 def is_accounted_for(difference: KlineDifference, id_before: int | None, id_after: int | None) -> bool:
     """Whether ids that are missing around the minute are enough to make the difference.
 
-    They are missing ids, with a reason or without, and that is what the audit says of them.
+    They are missing ids, with a reason or without, and that is what the audit says of them; or nobody wants them.
     """
     trades = difference.tape.trades if difference.tape else None
     kline = difference.kline
@@ -123,23 +144,29 @@ def is_accounted_for(difference: KlineDifference, id_before: int | None, id_afte
     return trades is None or (trades.volume < kline.volume and trades.high <= kline.high and trades.low >= kline.low)
 
 
-def comparable(bounds: Bounds, stored: Span | None, over_before: datetime, keep: int | None) -> ExchangeFindings:
-    """What of the bounds can be compared, and a note on what can't. `over_before`: later minutes may still grow.
+def comparable(
+    bounds: Bounds, minutes: Span | None, over_before: datetime, keep: int | None, turns: Sequence[datetime]
+) -> ExchangeFindings:
+    """What of the bounds can be compared, and a note on what can't. `minutes`: from the first to the last of the tape;
+    `over_before`: later ones may still grow; `turns`: when ids began anew, and the exchange forgot all before.
 
     Who names a bound says that the tape should have everything from there, or up to there. Where none is named the
     tape began, or ends, somewhere inside a minute, and the whole minutes begin after it.
     """
     notes = []
     since, until = bounds.start, bounds.end
-    if since is None and stored is not None:
-        since = stored.since + MINUTE
-        notes.append(f"the minute {stored.since:%Y-%m-%dT%H:%MZ} is not compared: the tape begins inside it")
-    if until is None and stored is not None:
-        until = stored.until - MINUTE
+    if since is None and minutes is not None:
+        since = minutes.since + MINUTE
+        notes.append(f"the minute {minutes.since:%Y-%m-%dT%H:%MZ} is not compared: the tape begins inside it")
+    if until is None and minutes is not None:
+        until = minutes.until - MINUTE
         notes.append(f"the minute {until:%Y-%m-%dT%H:%MZ} is not compared: the tape ends inside it, or still grows")
     if until is not None and until > floor_minute(over_before):
         until = floor_minute(over_before)
         notes.append(f"nothing from {until:%Y-%m-%dT%H:%MZ} on is compared: that is not over, or only just")
+    if since is not None and turns and since < ceil_minute(turns[-1]):
+        since = ceil_minute(turns[-1])
+        notes.append(f"nothing before {since:%Y-%m-%dT%H:%MZ} is compared: the exchange has begun its ids anew")
     span = Span(since, until) if since is not None and until is not None and since < until else None
     if span is None:
         notes.append("no whole minute to compare")

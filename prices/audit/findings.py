@@ -4,8 +4,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Generic, NamedTuple, TypeVar
 
+from prices.audit.contents import Hour, Minute
 from prices.audit.ids import Missing
-from prices.audit.reading import Duplicate, Hour, Minute
+from prices.audit.missing import Wanted
+from prices.audit.reading import Duplicate
 from prices.audit.spans import Bounds, Span
 from prices.binance.rest import Kline
 from prices.domain.ids import count
@@ -39,17 +41,28 @@ class GapCounts(NamedTuple):
     open: int
     healed: int
     unavailable: int
+    unknown_symbol: int
+    not_wanted: int
+    begun_anew: int
 
 
 @dataclass
 class TapeFindings:
-    """What the trades are, and where their candles are wrong."""
+    """What the trades are, and where their candles are wrong.
+
+    `minutes` and `hours` were read now, `proven_hours` with their `proven_trades` were proven before. `wrong_span`: the
+    whole hours from the first to the last wrong candle. `is_noted`: the next audit can build on this one.
+    """
 
     wrong_candles: Findings[Minute]
     wrong_hours: Findings[Hour]
+    is_noted: bool
+    wrong_span: Span | None = None
     trades: int = 0
     minutes: int = 0
     hours: int = 0
+    proven_hours: int = 0
+    proven_trades: int = 0
     first_trade_id: int | None = None
     last_trade_id: int | None = None
     first_time: datetime | None = None
@@ -61,7 +74,7 @@ class ExchangeFindings:
     """How the tape compares with the exchange.
 
     `span`: what was compared, None when there is nothing that can be. `accounted`: minutes in which the tape lacks
-    trades whose ids are known to be missing, and which say nothing new.
+    trades whose ids are known to be missing or are not wanted, and which say nothing new.
     """
 
     span: Span | None
@@ -76,6 +89,7 @@ class SymbolAudit:
     symbol: str
     bounds: Bounds
     tape: TapeFindings
+    wanted: Wanted
     missing: Missing
     # Rows too many, and where the first of them are.
     repeated: int
@@ -85,7 +99,7 @@ class SymbolAudit:
 
     @property
     def faults(self) -> list[tuple[int, str]]:
-        """What is off, with its count; nothing when the tape is proven. Unavailable ids are explained, and no fault."""
+        """What is off, with its count; nothing when the tape is proven. Missing ids with a reason are no fault."""
         counted = [
             (count(self.missing.unexplained), "missing ids unexplained"),
             (count(self.missing.in_open_gaps), "missing ids in open gaps"),

@@ -21,6 +21,10 @@ class Bounds(NamedTuple):
     start: datetime | None = None
     end: datetime | None = None
 
+    def hold(self, span: Span) -> bool:
+        """Whether all of the span lies within."""
+        return (self.start is None or self.start <= span.since) and (self.end is None or span.until <= self.end)
+
 
 def ceil_minute(time: datetime) -> datetime:
     """Raises OverflowError in the last minute of the year 9999."""
@@ -42,3 +46,14 @@ def merge(spans: Iterable[Span]) -> list[Span]:
         else:
             merged.append(span)
     return merged
+
+
+def without(span: Span, others: Iterable[Span]) -> list[Span]:
+    """What is left of the span without the others, in order."""
+    left = []
+    since = span.since
+    for other in merge(others):
+        if since < min(other.since, span.until):
+            left.append(Span(since, min(other.since, span.until)))
+        since = max(since, other.until)
+    return [*left, Span(since, span.until)] if since < span.until else left

@@ -1,15 +1,36 @@
 """What an audit found, for people. In: a SymbolAudit. Out: lines of text: the verdict, the facts, the findings."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from django.conf import settings
+
+from prices.audit.contents import CandleValues, Minute
 from prices.audit.findings import KlineDifference, SymbolAudit
-from prices.audit.reading import CandleValues, Minute
 from prices.domain.digits import plain_digits
 from prices.domain.ids import Ids, count
 from prices.domain.times import format_zulu
+
+_KINDS = {
+    "unexplained": "unexplained",
+    "in_open_gaps": "in open gaps",
+    "unavailable": "unavailable at the exchange",
+    "unknown_symbol": "of a symbol that the exchange no longer knows",
+    "not_wanted": "not wanted any more",
+    "begun_anew": "of ids that the exchange has begun anew",
+}
+_OUTCOMES = {
+    "open": "open",
+    "healed": "healed",
+    "unavailable": "unavailable",
+    "unknown_symbol": "of an unknown symbol",
+    "not_wanted": "not wanted",
+    "begun_anew": "begun anew",
+}
+_ALWAYS_TOLD = {"unexplained", "in_open_gaps", "unavailable", "open", "healed"}
+_NOT_NOTED = "which could not be noted: this database can only be read"
 
 
 def lines_of(audit: SymbolAudit, keep: int | None) -> Iterator[str]:
@@ -20,6 +41,9 @@ def lines_of(audit: SymbolAudit, keep: int | None) -> Iterator[str]:
         ("missing and unexplained", audit.missing.unexplained),
         ("missing, in open gaps", audit.missing.in_open_gaps),
         ("missing at the exchange itself", audit.missing.unavailable),
+        ("missing, of a symbol that the exchange no longer knows", audit.missing.unknown_symbol),
+        ("missing and not wanted", audit.missing.not_wanted),
+        ("missing since the exchange has begun its ids anew", audit.missing.begun_anew),
     ):
         yield from _findings(title, [_describe_ids(ids) for ids in runs[:keep]], len(runs))
     yield from _findings(
@@ -32,12 +56,23 @@ def lines_of(audit: SymbolAudit, keep: int | None) -> Iterator[str]:
         ("wrong candles of hours", audit.tape.wrong_hours),
     ):
         yield from _findings(title, [_describe_candle(*each[:3]) for each in wrong.kept], wrong.count)
+    if mend := mending_command(audit):
+        yield f"  mend the candles: {mend}"
     if audit.exchange:
         differing = audit.exchange.differing
         yield from _findings(
             "unlike the exchange", [_describe_minute(each) for each in differing.kept], differing.count
         )
         yield from (f"  note: {note}" for note in audit.exchange.notes)
+
+
+def mending_command(audit: SymbolAudit) -> str | None:
+    """The command that makes the wrong candles what their trades amount to; None when all are right."""
+    span = audit.tape.wrong_span
+    if span is None:
+        return None
+    times = f"--start {format_zulu(span.since)} --end {format_zulu(span.until)}"
+    return f"{settings.COMMAND} rebuild_candles --symbol {audit.symbol} {times}"
 
 
 def _verdict(audit: SymbolAudit) -> str:
@@ -51,19 +86,28 @@ def _facts(audit: SymbolAudit) -> Iterator[str]:
     yield _fact("trades", tape.trades, f"ids {tape.first_trade_id} to {tape.last_trade_id}" if tape.trades else "")
     if tape.first_time and tape.last_time:
         yield f"{'':33}{format_zulu(tape.first_time)} to {format_zulu(tape.last_time)}"
-    in_open_gaps, unavailable, unexplained = map(count, audit.missing)
-    yield _fact(
-        "missing ids",
-        in_open_gaps + unavailable + unexplained,
-        f"{unexplained:,} unexplained, {in_open_gaps:,} in open gaps, {unavailable:,} unavailable at the exchange",
-    )
+    yield _fact("proven before", tape.proven_trades, f"hours: {tape.proven_hours:,}, not changed since")
+    yield _fact("read now", tape.trades - tape.proven_trades, "" if tape.is_noted else _NOT_NOTED)
+    yield _fact("wanted ids", count(audit.wanted.runs), f"runs: {len(audit.wanted.runs):,}{_outside(audit)}")
+    missing = {kind: count(ids) for kind, ids in audit.missing._asdict().items()}
+    yield _fact("missing ids", sum(missing.values()), _told(_KINDS, missing))
     yield _fact("stored twice", audit.repeated)
-    yield _fact("gaps", sum(gaps), f"{gaps.open:,} open, {gaps.healed:,} healed, {gaps.unavailable:,} unavailable")
+    yield _fact("gaps", sum(gaps), _told(_OUTCOMES, gaps._asdict()))
     yield _fact("candles", tape.minutes, f"{tape.wrong_candles.count:,} unlike their trades")
     yield _fact("candles of hours", tape.hours, f"{tape.wrong_hours.count:,} unlike their trades")
     if exchange:
-        accounted = f"; {exchange.accounted:,} lack trades that are missing ids above" if exchange.accounted else ""
+        accounted = f"; {exchange.accounted:,} lack trades that are missing or not wanted" if exchange.accounted else ""
         yield _fact("exchange minutes", exchange.compared, f"{exchange.differing.count:,} unlike the tape{accounted}")
+
+
+def _outside(audit: SymbolAudit) -> str:
+    outside = audit.wanted.stored_outside
+    return f"; stored trades outside of them, which nobody wants: {outside:,}" if outside else ""
+
+
+def _told(names: Mapping[str, str], numbers: Mapping[str, int]) -> str:
+    """The numbers with their names; of what is rare only that which there is."""
+    return ", ".join(f"{numbers[key]:,} {name}" for key, name in names.items() if numbers[key] or key in _ALWAYS_TOLD)
 
 
 def _fact(name: str, number: int, remark: str = "") -> str:

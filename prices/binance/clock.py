@@ -39,7 +39,7 @@ class ExchangeClock:
         self._wall_us = wall_us
         self._monotonic = monotonic
         self._last: _Measurement | None = None  # replaced as a whole, for those that read meanwhile
-        self.offset_us: int | None = None  # as last measured; None: never
+        self.offset_us: int | None = None  # as far as it is known; None: not at all
 
     def note(self, measured: ServerTime) -> None:
         """Go by this measurement, made just now."""
@@ -49,7 +49,7 @@ class ExchangeClock:
         if is_vague and abs(exchange_us - (believed_us := self.now_us())) <= measured.error_us:
             exchange_us = believed_us
         self._last = _Measurement(self._monotonic(), wall_us, exchange_us)
-        self.offset_us = measured.offset_us
+        self.offset_us = exchange_us - wall_us
 
     def now_us(self) -> int:
         """The exchange's time, in microseconds since 1970, UTC; this machine's while it was never measured."""

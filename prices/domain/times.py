@@ -20,6 +20,14 @@ def from_microseconds(time_us: int) -> datetime:
     return EPOCH + timedelta(microseconds=time_us)
 
 
+def later(time: datetime, by: timedelta) -> datetime:
+    """`time` + `by`, no later than the end of the year 9999."""
+    try:
+        return time + by
+    except OverflowError:
+        return datetime.max.replace(tzinfo=UTC)
+
+
 def parse_timestamp(text: str) -> datetime:
     """Read one ISO 8601 time as UTC; raise ValueError when it is none, or lies outside the years 1 to 9999 in UTC."""
     # fromisoformat() alone would overlook a NUL at the end.

@@ -5,7 +5,8 @@ from datetime import datetime
 from itertools import groupby
 
 from django.db import connection, transaction
-from django.db.models.functions import Coalesce
+from django.db.models import F, Value
+from django.db.models.functions import Coalesce, Least
 
 from prices.domain.ids import MAX_ID, Ids, difference, intersection, union
 from prices.gaps.finding import Hole, find_missing
@@ -107,6 +108,14 @@ def open_gaps(symbol: str | None = None) -> list[Gap]:
 def go_on_from(gap: Gap, next_id: int) -> None:
     """Note that the ids before `next_id` were asked for, and that the exchange answered."""
     Gap.objects.filter(pk=gap.pk).update(fetched_through_id=next_id - 1, failing_since=None)
+
+
+def go_through(asked: Sequence[Gap], id_reached: int) -> list[Gap]:
+    """Note that the exchange answered for these gaps up to `id_reached`; return them as they are now."""
+    Gap.objects.filter(pk__in=[gap.pk for gap in asked]).update(
+        fetched_through_id=Least(F("last_missing_id"), Value(id_reached)), failing_since=None
+    )
+    return list(Gap.objects.filter(pk__in=[gap.pk for gap in asked]).order_by("first_missing_id"))
 
 
 def close(gap: Gap, outcome: Gap.Outcome, now: datetime) -> None:

@@ -8,7 +8,7 @@ meantime is stored once. Rules: https://github.com/binance/binance-spot-api-docs
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -81,11 +81,18 @@ class Connections:
         self._next_attempt_at = 0.0
         self._wanted = frozenset(symbols)
         self._spread = frozenset[str]()
+        self._followings = 0
+        self._followed: Mapping[str, int] = {}  # replaced as a whole, for those that read meanwhile
 
     @property
     def symbols(self) -> list[str]:
         """What is followed, by name."""
         return sorted(self._wanted)
+
+    @property
+    def followed(self) -> Mapping[str, int]:
+        """What is followed now, each with a number that is another one when it is followed anew."""
+        return self._followed
 
     def follow(self, symbols: Iterable[str]) -> None:
         """Follow these symbols from now on; may be called from any thread."""
@@ -98,6 +105,10 @@ class Connections:
             return 0.0
         heard_at = [connection.last_trade_at.get(symbol, 0.0) for connection in [*carriers, *self._retiring]]
         return self._clock() - max(self._heard_at.get(symbol, self._clock()), *heard_at)
+
+    def has_heard(self, symbol: str) -> bool:
+        """Whether a trade of `symbol` has come over a connection that carries it now."""
+        return any(symbol in connection.last_trade_at for connection in self._carriers(symbol))
 
     def replace(self, symbol: str, reason: str, older_than_s: float) -> None:
         """Have the connection that carries `symbol` replaced if it is that old; may be called from any thread."""
@@ -141,6 +152,8 @@ class Connections:
             slot.symbols &= wanted
         homeless = sorted(wanted.difference(*(slot.symbols for slot in self._slots)))
         self._heard_at |= dict.fromkeys(homeless, self._clock())
+        self._followings += 1
+        self._followed = {symbol: self._followed.get(symbol, self._followings) for symbol in wanted}
         while homeless:
             roomy = [slot for slot in self._slots if len(slot.symbols) < STREAMS_PER_CONNECTION]
             if not roomy:

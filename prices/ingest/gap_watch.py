@@ -8,15 +8,22 @@ import logging
 from collections.abc import Callable, Collection
 from datetime import datetime
 
-from prices import coverage, gaps
+from django.conf import settings
+
+from prices import coverage, gaps, queries
 from prices.binance.rest import PAGE_TRADES
+from prices.domain.ids import count
 from prices.ingest.lease import HealerLease
 from prices.ingest.statistics import Statistics
-from prices.models import Gap, Ingester
+from prices.models import Coverage, Gap, Ingester
+from prices.queries.tape import FetchTrouble
+from prices.status.health import TROUBLE_TOLD_AFTER_S
+from prices.status.words import in_words
 
 logger = logging.getLogger(__name__)
 
 CHECK_INTERVAL_S = 2.0
+GAPS_TOLD = 10
 
 
 class GapWatch:
@@ -30,6 +37,7 @@ class GapWatch:
         self._statistics = statistics
         self._followed = followed
         self._finder = gaps.GapFinder()
+        self._trouble = FetchTroubleLog()
         self._leads = False
 
     def step(self, now: datetime | None = None) -> None:
@@ -45,9 +53,12 @@ class GapWatch:
             logger.info("%s is no longer followed: what comes after id %d is not wanted", run.symbol, run.last_trade_id)
         for run in coverage.begin_anew_where_ids_did(began_at):
             logger.warning("%s: its ids have begun anew, with %d", run.symbol, run.first_trade_id)
-        opened = self._finder.find(coverage.runs(), began_at)
+        runs = coverage.runs()
+        _ask_about_what_lies_between([run for run in runs if run.looked_at is None and run.last_trade_id is None])
+        opened = self._finder.find(runs, began_at)
         self._lease.note_look(began_at)
         self._tell(opened)
+        self._trouble.update(queries.fetch_trouble(), began_at)
 
     def _followed_by_anyone(self) -> set[str]:
         """By this ingester, and by others: those that did not end in order count too, since they may come back."""
@@ -55,13 +66,43 @@ class GapWatch:
         return set(self._followed()).union(*lists)
 
     def _tell(self, opened: Collection[Gap]) -> None:
-        for gap in opened:
+        for gap in list(opened)[:GAPS_TOLD]:
             logger.info("gap found: %s lacks %s trade(s), ids %d to %d", gap.symbol, f"{gap.ids.size:,}", *gap.ids)
+        if len(opened) > GAPS_TOLD:
+            logger.info("and %d more gaps", len(opened) - GAPS_TOLD)
         self._statistics.open_gaps, self._statistics.missing_trades = gaps.open_count()
         missing = self._statistics.missing_trades
         if opened and missing > PAGE_TRADES:
-            logger.info(
-                "healing the %s missing trades will take about %s",
-                f"{missing:,}",
-                coverage.time_to_fetch_in_words(missing),
+            to_heal = coverage.time_to_fetch_in_words(missing)
+            logger.info("healing the %s missing trades will take about %s", f"{missing:,}", to_heal)
+
+
+def _ask_about_what_lies_between(new_runs: Collection[Coverage]) -> None:
+    """A symbol that is followed anew: nothing of the time between is fetched unless somebody wants it."""
+    for run in new_runs:
+        if between := coverage.between_runs(run.symbol):
+            logger.warning(
+                "%s is followed anew; the %s trades between are not wanted, but for: %s cover_prices --want-between %s",
+                run.symbol,
+                f"{count(between):,}",
+                settings.COMMAND,
+                run.symbol,
             )
+
+
+class FetchTroubleLog:
+    """One line when missing trades can't be fetched, and one when they can again."""
+
+    def __init__(self) -> None:
+        self._since: datetime | None = None
+
+    def update(self, trouble: FetchTrouble | None, now: datetime) -> None:
+        """`now`: the database's time."""
+        if self._since is None:
+            if trouble and (now - trouble.since).total_seconds() > TROUBLE_TOLD_AFTER_S:
+                self._since = trouble.since
+                logger.warning("missing trades can't be fetched: %s", trouble.reason)
+        elif trouble is None:
+            lasted = in_words((now - self._since).total_seconds())
+            logger.info("missing trades are fetched again, after %s", lasted)
+            self._since = None

@@ -7,6 +7,7 @@ over are asked for, `prices/gaps.py` says.
 
 import logging
 import time
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
@@ -14,7 +15,8 @@ from prices import gaps, tape
 from prices.binance.pages import Page
 from prices.binance.rest import PAGE_TRADES, ExchangeRefused, RestClient
 from prices.domain.backoff import backoff_delays
-from prices.domain.ids import Ids, count, intersection
+from prices.domain.ids import Ids, count, intersection, union
+from prices.domain.trade import Trade
 from prices.ingest.lease import HealerLease
 from prices.ingest.statistics import Statistics
 from prices.models import Gap
@@ -23,6 +25,7 @@ logger = logging.getLogger(__name__)
 
 IDLE_S = 1.0
 MOST_REASONS = 3
+UNKNOWN_IDS = "the exchange does not know these ids yet"
 UNKNOWN_SYMBOL = "the exchange no longer knows the symbol"
 
 
@@ -45,7 +48,8 @@ class Healer:
         self._last_symbol = ""
         self._delays = backoff_delays()
         self._not_before = 0.0
-        self._is_in_trouble = True  # until the first answer: another healer may have left word of its own
+        self._trouble_on_record: str | None = None  # None: another healer may have left word of its own
+        self._refusal = ""  # of the last call that was made, by whomever
 
     def step(self) -> float:
         """Do the next small thing that is due; return for how many seconds there is nothing to do.
@@ -53,8 +57,10 @@ class Healer:
         Raises django.db.Error.
         """
         if not self._lease.is_held:
-            self._is_in_trouble = True
+            self._trouble_on_record = None
             return IDLE_S
+        if self._refusal:
+            self._note_trouble(self._refusal)
         if (wait_s := max(self._client.seconds_to_wait(), self._not_before - self._clock())) > 0:
             return min(wait_s, IDLE_S)
         now = self._database_now()
@@ -64,6 +70,11 @@ class Healer:
         self._last_symbol = gap.symbol
         self._heal_a_page(gap, now)
         return 0.0
+
+    def note_refusal_elsewhere(self, refused: ExchangeRefused) -> None:
+        """Note that another call was refused: until one succeeds, nothing can be healed either."""
+        if not refused.about_the_request:
+            self._refusal = str(refused)
 
     def _heal_a_page(self, gap: Gap, now: datetime) -> None:
         # One id more than the gap has: an exchange that knows that one knows all that it will ever know before it. A
@@ -75,24 +86,22 @@ class Healer:
             self._note_refusal(gap, refused, now)
             return
         self._delays = backoff_delays()
+        self._refusal = ""
         if page.last_id is None or page.last_id < gap.next_id:
             self._note_trouble("")
-            gaps.note_failure(gap, "the exchange does not know these ids yet", now)
+            gaps.note_failure(gap, UNKNOWN_IDS, now)
             return
         self._settle(gaps.due_among(gap.symbol, Ids(from_id, page.last_id), now), page, now)
         self._note_trouble("")
 
     def _settle(self, on_page: Sequence[Gap], page: Page, now: datetime) -> None:
         """Store what the page brings for these gaps, and note how far each is asked for."""
-        asked = [Ids(gap.next_id, min(gap.last_missing_id, page.last_id or 0)) for gap in on_page]
-        stored = tape.store([trade for trade in page.trades if any(a.first <= trade.trade_id <= a.last for a in asked)])
-        self._statistics.healed_trades += stored.inserted
-        for gap, ids in zip(on_page, asked, strict=True):
-            gaps.go_on_from(gap, ids.last + 1)
-            gap.refresh_from_db()
+        asked = union(Ids(gap.next_id, gap.last_missing_id) for gap in on_page)
+        self._statistics.healed_trades += tape.store(_among(page.trades, asked)).inserted
+        for gap in gaps.go_through(on_page, page.last_id or 0):
             if gap.closed_at is not None:
                 logger.info("gap %s: %s, ids %d to %d", gap.outcome, gap.symbol, *gap.ids)
-            elif ids.last == gap.last_missing_id:
+            elif gap.fetched_through_id == gap.last_missing_id:
                 self._doubt(gap, page, now)
             elif gap.doubted_since is not None:
                 self._skip_what_is_stored(gap)
@@ -118,17 +127,16 @@ class Healer:
             logger.warning("gap unavailable: %s, ids %d to %d: %s", lost.symbol, *lost.ids, reason)
 
     def _note_refusal(self, gap: Gap, refused: ExchangeRefused, now: datetime) -> None:
-        if refused.unknown_symbol:
+        if refused.unknown_symbol:  # an answer like any other
+            self._refusal = ""
+            self._note_trouble("")
             self._doubt_symbol(gap.symbol, now)
-        elif refused.about_the_request:
-            self._note_trouble(str(refused))
-            gaps.note_failure(gap, str(refused), now)
-        else:
-            delay_s = refused.wait_s if refused.wait_s is not None else next(self._delays)
-            self._not_before = self._clock() + delay_s
-            logger.warning("healing pauses for %.0f s: %s", delay_s, refused)
-            self._note_trouble(str(refused))
-            gaps.note_failure(gap, str(refused), now, ask_later=False)
+            return
+        self._note_trouble(str(refused))
+        gaps.note_failure(gap, str(refused), now, ask_later=refused.about_the_request)
+        if not refused.about_the_request:
+            self._refusal = str(refused)
+            self._not_before = self._clock() + (next(self._delays) if refused.wait_s is None else refused.wait_s)
 
     def _doubt_symbol(self, symbol: str, now: datetime) -> None:
         open_gaps = [gap.pk for gap in gaps.open_gaps(symbol)]
@@ -136,9 +144,17 @@ class Healer:
             logger.warning("gap given up: %s, ids %d to %d: %s", symbol, *lost.ids, UNKNOWN_SYMBOL)
 
     def _note_trouble(self, trouble: str) -> None:
-        if trouble or self._is_in_trouble:
+        """Nothing can be fetched, and why; empty: something was."""
+        if trouble != self._trouble_on_record:
             self._lease.note_trouble(trouble)
-        self._is_in_trouble = bool(trouble)
+        self._trouble_on_record = trouble
+
+
+def _among(trades: Sequence[Trade], runs: Sequence[Ids]) -> list[Trade]:
+    """Those trades whose id is in one of the runs; both in order."""
+    firsts = [run.first for run in runs]
+    places = [(bisect_right(firsts, trade.trade_id) - 1, trade) for trade in trades]
+    return [trade for place, trade in places if place >= 0 and trade.trade_id <= runs[place].last]
 
 
 def _in_words(missing: Sequence[Ids], page: Page) -> str:

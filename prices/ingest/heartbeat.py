@@ -77,9 +77,14 @@ class Heartbeat:
         """Tell once. Raises django.db.Error."""
         if self._follow:
             self._follow(queries.tracked_symbols())
-        told = self._tell()
-        if not Ingester.objects.filter(name=ingester_name()).update(beat_at=Now(), **told):
-            Ingester.objects.create(name=ingester_name(), started_at=Now(), beat_at=Now(), **told)
+        told = {"beat_at": Now(), **self._tell()}
+        # One statement: two ingesters may have one name, as in two containers that call their host the same.
+        Ingester.objects.bulk_create(
+            [Ingester(name=ingester_name(), started_at=Now(), **told)],
+            update_conflicts=True,
+            unique_fields=["name"],
+            update_fields=list(told),
+        )
         Ingester.objects.filter(beat_at__lt=Now() - FORGOTTEN_AFTER).delete()
 
     def _tell(self) -> dict[str, Any]:

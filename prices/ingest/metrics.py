@@ -4,7 +4,6 @@ Nothing is counted here: what the threads count for the status line is laid out,
 https://prometheus.io/docs/practices/naming/
 """
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -30,11 +29,16 @@ class IngesterCollector(Collector):
         for name, documentation, value in [
             ("tracker_trades_stored_total", "Trades that were new to the tape.", now.stored_trades),
             ("tracker_trades_duplicate_total", "Trades that were stored already.", now.duplicate_trades),
+            (
+                "tracker_trades_contradicting_total",
+                "Trades left out: stored with another time already.",
+                now.contradicting_trades,
+            ),
             ("tracker_trades_delayed_total", "Trades that came over 5 s after they were made.", now.delayed_trades),
             ("tracker_trades_healed_total", "Trades fetched to close gaps.", now.healed_trades),
             ("tracker_batches_stored_total", "Batches of trades stored.", now.batches),
             ("tracker_frames_received_total", "Frames from the exchange.", now.frames),
-            ("tracker_frames_bad_total", "Frames that could not be understood.", now.bad_frames),
+            ("tracker_frames_bad_total", "Frames skipped: not a trade to keep.", now.bad_frames),
             ("tracker_received_bytes_total", "Bytes in these frames.", now.bytes),
             ("tracker_connections_total", "Connections to the exchange, the first one included.", now.connections),
             (
@@ -49,15 +53,15 @@ class IngesterCollector(Collector):
         now = self._pipeline.statistics
         for name, documentation, value in [
             ("tracker_connected", "Whether a connection to the exchange is up.", now.connected),
-            ("tracker_heals", "Whether this is the ingester that heals.", now.heals),
+            ("tracker_heals", "Whether this is the ingester that looks for gaps and heals them.", now.heals),
             ("tracker_buffered_trades", "Trades read and not stored yet.", len(self._pipeline.buffer)),
-            ("tracker_healer_open_gaps", "Gaps, as the healer last saw them.", now.open_gaps),
+            ("tracker_healer_open_gaps", "Open gaps, as the last look of this ingester saw them.", now.open_gaps),
             ("tracker_healer_missing_trades", "Trades missing in these gaps.", now.missing_trades),
             ("tracker_rest_weight_used", "Of the REST limit, as of the last call.", self._pipeline.used_weight),
         ]:
             yield GaugeMetricFamily(name, documentation, value)
         if now.newest_trade_us:
-            lag_s = (time.time_ns() // 1000 - now.newest_trade_us) / 1_000_000
+            lag_s = (self._pipeline.exchange_now_us() - now.newest_trade_us) / 1_000_000
             yield GaugeMetricFamily("tracker_lag_seconds", "Age of the newest trade stored since the start.", lag_s)
 
 

@@ -28,6 +28,7 @@ from prices.ingest.healer import Healer
 from prices.ingest.heartbeat import Heartbeat, ingester_name
 from prices.ingest.lease import HealerLease
 from prices.ingest.outage import Outage
+from prices.ingest.renewal import ConnectionRenewal
 from prices.ingest.silence import SilenceWatch
 from prices.ingest.statistics import Statistics
 from prices.ingest.writer import Writer
@@ -79,7 +80,8 @@ class Pipeline:
         self._lease = HealerLease(f"{ingester_name()}:{uuid4().hex[:8]}")
         follow = self._connections.follow if follow_tracked else None
         self._reader = self._make_thread("connections", lambda: self._connections.run(self._stop))
-        writer = Writer(self.buffer, self.statistics, self._give_up_writing, self._clock.now_us)
+        followed = lambda: self._connections.followed  # noqa: E731
+        writer = Writer(self.buffer, self.statistics, self._give_up_writing, followed, self._clock.now_us)
         heartbeat = Heartbeat(self.statistics, self._clock, lambda: self._connections.symbols, follow)
         self._writer = self._make_thread("writer", writer.run)
         self._others = [
@@ -97,6 +99,10 @@ class Pipeline:
     def used_weight(self) -> int:
         """Of the exchange's REST limit, as it said at the last call."""
         return self._client.used_weight
+
+    def exchange_now_us(self) -> int:
+        """The exchange's time as well as it is known, in microseconds since 1970, UTC."""
+        return self._clock.now_us()
 
     def wait(self, seconds: float) -> None:
         """Wait, but not beyond the death of a thread; then raise what it died of."""
@@ -141,12 +147,20 @@ class Pipeline:
     def _heal(self) -> None:
         """The healer's thread: it alone talks to the exchange's REST interface."""
         healer = Healer(self._client, self._lease, self.statistics, queries.database_now)
-        silence = SilenceWatch(self._client, self._connections, self._clock.now_us, self._silence_limit_s)
+        silence = SilenceWatch(
+            self._client,
+            self._connections,
+            self._clock.now_us,
+            self._silence_limit_s,
+            on_refusal=healer.note_refusal_elsewhere,
+        )
         outage = Outage("the healer")
+        renewal = ConnectionRenewal()
         try:
             while not self._stop.is_set():
+                renewal.renew_when_due()
                 try:
-                    self._set_the_clock()
+                    self._set_the_clock(healer)
                     silence.step()
                     wait_s = healer.step()
                     outage.end()
@@ -158,13 +172,14 @@ class Pipeline:
             self._client.close()
             connection.close()
 
-    def _set_the_clock(self) -> None:
+    def _set_the_clock(self, healer: Healer) -> None:
         """Ask the exchange what time it is, now and then, and say so when this machine's clock is wrong."""
         if not self._clock.is_due() or time.monotonic() < self._clock_not_before or self._client.seconds_to_wait() > 0:
             return
         try:
             measured = self._client.server_time()
-        except ExchangeRefused:
+        except ExchangeRefused as refused:
+            healer.note_refusal_elsewhere(refused)
             self._clock_not_before = time.monotonic() + ASK_THE_TIME_AGAIN_S
             return
         self._clock.note(measured)

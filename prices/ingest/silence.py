@@ -30,12 +30,15 @@ class SilenceWatch:
         connections: Connections,
         exchange_now_us: Callable[[], int],
         suspicious_after_s: float = SILENCE_LIMIT_S,
+        on_refusal: Callable[[ExchangeRefused], None] = lambda _: None,
     ) -> None:
         self._client = client
         self._connections = connections
         self._exchange_now_us = exchange_now_us
         self._suspicious_after_s = suspicious_after_s
+        self._on_refusal = on_refusal
         self._patience_s: dict[str, float] = {}
+        self._heard: set[str] = set()  # those whose row tells of no trouble, since they are traded
 
     def step(self) -> None:
         """Ask about the first symbol that has been silent for too long. Raises django.db.Error."""
@@ -43,16 +46,24 @@ class SilenceWatch:
             silent_s = self._connections.silent_for_s(symbol)
             patience_s = self._patience_s.get(symbol, self._suspicious_after_s)
             if silent_s < self._suspicious_after_s:
-                if self._patience_s.pop(symbol, None):
-                    _note_trouble(symbol, "")
+                self._note_heard(symbol)
             elif silent_s >= patience_s and not self._client.seconds_to_wait():
                 self._ask(symbol, silent_s)
                 return
+
+    def _note_heard(self, symbol: str) -> None:
+        """It is no longer silent. What its row still tells may be from before this ingester started."""
+        self._patience_s.pop(symbol, None)
+        if symbol not in self._heard and self._connections.has_heard(symbol):
+            _note_trouble(symbol, "")
+            self._heard.add(symbol)
 
     def _ask(self, symbol: str, silent_s: float) -> None:
         try:
             newest = self._client.newest_trade(symbol)
         except ExchangeRefused as refused:
+            self._on_refusal(refused)
+            self._heard.discard(symbol)
             self._patience_s[symbol] = silent_s + ASK_AGAIN_AFTER_S
             if refused.unknown_symbol:
                 self._patience_s[symbol] = silent_s + RARELY_S

@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Callable
 
+from prices.binance.clock import machine_now_us
 from prices.ingest.buffer import Buffer
 from prices.ingest.statistics import Statistics
 
@@ -17,7 +18,10 @@ LOG_INTERVAL_S = 60.0
 
 
 class StatusReport:
-    """`show` puts a line on a terminal; None when there is none, then the line is logged each minute."""
+    """`show` puts a line on a terminal; None when there is none, then the line is logged each minute.
+
+    `exchange_now_us`: the exchange's time, by which the lag is told.
+    """
 
     def __init__(
         self,
@@ -25,11 +29,13 @@ class StatusReport:
         buffer: Buffer,
         show: Callable[[str], None] | None,
         clock: Callable[[], float] = time.monotonic,
+        exchange_now_us: Callable[[], int] = machine_now_us,
     ) -> None:
         self._statistics = statistics
         self._buffer = buffer
         self._show = show
         self._clock = clock
+        self._exchange_now_us = exchange_now_us
         self._shown_at = self._logged_at = clock()
         self._shown = self._logged = copy.copy(statistics)
 
@@ -47,11 +53,11 @@ class StatusReport:
             self._logged, self._logged_at = copy.copy(self._statistics), now
 
     def _describe_since(self, before: Statistics, elapsed_s: float) -> str:
-        return describe(self._statistics, before, elapsed_s, len(self._buffer), time.time_ns() // 1000)
+        return describe(self._statistics, before, elapsed_s, len(self._buffer), self._exchange_now_us())
 
 
 def describe(now: Statistics, before: Statistics, elapsed_s: float, buffered: int, clock_us: int) -> str:
-    """Two snapshots taken `elapsed_s` apart in one line; `clock_us`: the time, microseconds since 1970.
+    """Two snapshots taken `elapsed_s` apart in one line; `clock_us`: the exchange's time, microseconds since 1970.
 
     connected | 131.2 trades/s | lag 0.1 s | 7,872 stored | 0 buffered
     """
@@ -64,6 +70,8 @@ def describe(now: Statistics, before: Statistics, elapsed_s: float, buffered: in
     ]
     if now.duplicate_trades:
         parts.append(f"{now.duplicate_trades:,} duplicates left alone")
+    if now.contradicting_trades:
+        parts.append(f"{now.contradicting_trades:,} with another time left out")
     if now.bad_frames:
         parts.append(f"{now.bad_frames:,} bad frames skipped")
     return " | ".join(parts)

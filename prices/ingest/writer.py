@@ -7,7 +7,7 @@ nothing if it had been committed after all. It ends when the buffer is closed an
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from django.db import Error, connection
 
@@ -16,14 +16,12 @@ from prices.domain.backoff import backoff_delays
 from prices.domain.trade import Trade
 from prices.ingest.buffer import Buffer
 from prices.ingest.outage import Outage
+from prices.ingest.renewal import ConnectionRenewal
 from prices.ingest.statistics import Statistics
 
 logger = logging.getLogger(__name__)
 
 LONGEST_RETRY_DELAY_S = 5.0
-# A connection that writes has a temporary table, which holds back the oldest transaction that the whole database must
-# remember; so it is not kept for ever: https://www.postgresql.org/docs/current/routine-vacuuming.html
-RENEW_CONNECTION_S = 24 * 3600.0
 # That what is followed is wanted is told to the database with a symbol's first trade, and again now and then.
 FOLLOWING_HOLDS_S = 60.0
 
@@ -36,18 +34,20 @@ class Writer:
         buffer: Buffer,
         statistics: Statistics,
         give_up: threading.Event,
+        followed: Callable[[], Mapping[str, int]],
         exchange_now_us: Callable[[], int],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._buffer = buffer
         self._statistics = statistics
         self._give_up = give_up
+        self._followed = followed
         self._exchange_now_us = exchange_now_us
         self._clock = clock
         self._outage = Outage("the writer")
-        self._connected_at = clock()
-        self._following: set[str] = set()
-        self._following_since = clock()
+        self._renewal = ConnectionRenewal(clock)
+        self._wanted: dict[str, int] = {}  # what the database knows to be followed, since `_told_at`
+        self._told_at = clock()
 
     def run(self) -> None:
         """Store batches until the buffer is closed and empty, or it is to give up while the database is away."""
@@ -57,15 +57,16 @@ class Writer:
                     left = len(batch) + len(self._buffer)
                     logger.warning("stopped with %d trades not stored; the next start heals them", left)
                     return
-                self._renew_connection()
+                self._renewal.renew_when_due()
         finally:
             connection.close()
 
     def store(self, batch: list[Trade]) -> bool:
         """Store one batch, however long the database is away; False when it is to give up meanwhile."""
+        new = self._new_among(batch)
         for delay_s in backoff_delays(first_s=0.2, longest_s=LONGEST_RETRY_DELAY_S):
             try:
-                stored = tape.store(batch, followed=self._new_among(batch))
+                stored = tape.store(batch, followed=new)
             except Error as error:
                 self._outage.note(error)
                 self._statistics.database_retries += 1
@@ -73,16 +74,18 @@ class Writer:
                     return False
             else:
                 self._outage.end()
-                self._following.update(trade.symbol for trade in batch)
+                self._wanted |= new
                 self._count(batch, stored)
                 return True
         raise AssertionError("a back-off never ends")
 
-    def _new_among(self, batch: list[Trade]) -> set[str]:
-        """The symbols whose trades may not be wanted yet, as far as the database knows."""
-        if self._clock() - self._following_since > FOLLOWING_HOLDS_S:
-            self._following, self._following_since = set(), self._clock()
-        return {trade.symbol for trade in batch} - self._following
+    def _new_among(self, batch: list[Trade]) -> dict[str, int]:
+        """The followed symbols whose trades may not be wanted yet, as far as the database knows."""
+        if self._clock() - self._told_at > FOLLOWING_HOLDS_S:
+            self._wanted, self._told_at = {}, self._clock()
+        followed = self._followed()
+        symbols = {trade.symbol for trade in batch} & followed.keys()
+        return {symbol: followed[symbol] for symbol in symbols if self._wanted.get(symbol) != followed[symbol]}
 
     def _count(self, batch: list[Trade], stored: tape.Stored) -> None:
         statistics = self._statistics
@@ -93,8 +96,3 @@ class Writer:
         newest_us = max(trade.timestamp_us for trade in batch)
         statistics.newest_trade_us = max(statistics.newest_trade_us, newest_us)
         statistics.lag_us = self._exchange_now_us() - newest_us
-
-    def _renew_connection(self) -> None:
-        if self._clock() - self._connected_at > RENEW_CONNECTION_S:
-            connection.close()
-            self._connected_at = self._clock()

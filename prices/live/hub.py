@@ -2,8 +2,8 @@
 
 Its thread lives while somebody watches, owns one database connection and is the only one here that reads. A
 notification makes it read, at most every PUSH_INTERVAL_S; once a second it reads all the same, so that one that was
-lost, or a pooler that passes none on, costs a second. Viewers see only the newest state: a slow one skips, and nothing
-is ever queued for it.
+lost, or a pooler that passes none on, costs a second. Of symbols and charts it reads those that somebody watches.
+Viewers see only the newest state: a slow one skips, and nothing is ever queued for it.
 """
 
 import selectors
@@ -20,7 +20,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from prices.live import reading
-from prices.live.reading import Chart
+from prices.live.reading import Chart, Watch
 from prices.models import TRADES_CHANNEL
 from prices.status.report import database_gone, read_status
 from prices.web.errors import log_unreachable_database
@@ -62,39 +62,35 @@ class Hub:
         self._state = State()
         self._answered_at = clock()
         self._failed_after = -1.0  # `_answered_at` when the last question failed
-        self._charts: Counter[Chart] = Counter()
-        self._viewers = 0
+        self._movements_at = 0.0  # when to read them again
+        self._watches: Counter[Watch] = Counter()
         self._thread: threading.Thread | None = None
 
     @property
     def viewers(self) -> int:
-        return self._viewers
+        return self._watches.total()
 
     @property
     def status(self) -> bytes:
         """The newest status; empty when nobody watches."""
-        return self.wait_for_news(0, 0).status if self._viewers else b""
+        return self.wait_for_news(0, 0).status if self.viewers else b""
 
-    def enter(self, limit: int, chart: Chart | None) -> bool:
-        """Take a place; False when all `limit` are taken. Who has one must leave()."""
+    def enter(self, limit: int, watch: Watch) -> bool:
+        """Take a place; False when all `limit` are taken. Who has one must leave() with the same `watch`."""
         with self._changed:
-            if self._viewers >= limit:
+            if self.viewers >= limit:
                 return False
-            self._viewers += 1
-            if chart:
-                self._charts[chart] += 1
+            self._watches[watch] += 1
             if self._thread is None:
                 self._answered_at = self._clock()
             self._start()
             return True
 
-    def leave(self, chart: Chart | None) -> None:
+    def leave(self, watch: Watch) -> None:
         with self._changed:
-            self._viewers -= 1
-            if chart:
-                self._charts[chart] -= 1
-                self._charts += Counter()  # forgets those that nobody watches
-            if self._viewers == 0:
+            self._watches[watch] -= 1
+            self._watches += Counter()  # forgets what nobody watches
+            if not self._watches:
                 self._state = State(version=self._state.version)
 
     def wait_for_news(self, seen_version: int, timeout_s: float) -> State:
@@ -103,7 +99,7 @@ class Hub:
         A database that has not answered for SILENT_AFTER_S is told in its status, whatever this thread waits for.
         """
         with self._changed:
-            if self._viewers:
+            if self._watches:
                 self._start()
             self._changed.wait_for(lambda: self._state.version > seen_version, timeout_s)
             if self._clock() - self._answered_at > SILENT_AFTER_S:
@@ -133,7 +129,7 @@ class Hub:
     def _goes_on(self) -> bool:
         """False, and forgotten, when nobody watches any more."""
         with self._changed:
-            if self._viewers == 0:
+            if not self._watches:
                 self._thread = None
                 return False
             return True
@@ -145,7 +141,7 @@ class Hub:
             cursor.execute(f"LISTEN {TRADES_CHANNEL}")
         listening_on = connection.connection
         second_at = 0.0
-        while self._viewers:
+        while self._watches:
             if self._clock() >= second_at:
                 second_at = self._clock() + SECOND_S
                 self._read(with_status=True)
@@ -158,14 +154,31 @@ class Hub:
 
     def _read(self, *, with_status: bool) -> None:
         time_ms = time.time_ns() // 1_000_000
-        with self._changed:
-            charts = list(self._charts)
-        state = replace(self._state, time_ms=time_ms, prices=reading.read_prices(), charts=reading.read_charts(charts))
+        symbols, charts = self._watched()
+        state = replace(
+            self._state, time_ms=time_ms, prices=reading.read_prices(symbols), charts=reading.read_charts(charts)
+        )
         if with_status:
             now = datetime.now(UTC)
-            state = replace(state, movements=reading.read_movements(now), status=_encode(read_status()))
+            state = replace(state, movements=self._read_movements(now, symbols), status=_encode(read_status()))
         self._publish(state)
         self._answered_at = self._clock()
+
+    def _watched(self) -> tuple[frozenset[str] | None, frozenset[Chart]]:
+        """What all viewers watch together: the symbols (None: somebody watches all) and the charts."""
+        with self._changed:
+            watches = list(self._watches)
+        asked = [watch.symbols for watch in watches if watch.symbols is not None]
+        symbols = frozenset().union(*asked) if len(asked) == len(watches) else None
+        return symbols, frozenset(watch.chart for watch in watches if watch.chart)
+
+    def _read_movements(self, now: datetime, symbols: frozenset[str] | None) -> dict[str, bytes]:
+        began_at = self._clock()
+        if began_at < self._movements_at:
+            return self._state.movements
+        movements = reading.read_movements(now, symbols)
+        self._movements_at = began_at + (self._clock() - began_at) / reading.MOVEMENTS_SHARE
+        return movements
 
     def _wait_for_the_database(self, error: Error) -> None:
         """A connection that was ended is replaced at once; viewers are told when there is none to be had.
@@ -177,16 +190,16 @@ class Hub:
         if self._failed_after == self._answered_at:
             time.sleep(SECOND_S)
         self._failed_after = self._answered_at
-        while self._viewers and not _can_connect():
+        while self._watches and not _can_connect():
             self._publish(replace(self._state, status=_encode(database_gone(datetime.now(UTC)))))
             time.sleep(SECOND_S)
 
     def _publish(self, state: State) -> None:
         with self._changed:
-            if self._viewers == 0:
+            if not self._watches:
                 return  # whoever comes next is shown nothing old
             self._state = replace(state, version=self._state.version + 1)
-        for group in range(0, self._viewers, WOKEN_AT_A_TIME):
+        for group in range(0, self.viewers, WOKEN_AT_A_TIME):
             if group:
                 time.sleep(BETWEEN_GROUPS_S)
             with self._changed:

@@ -16,9 +16,11 @@ from prices.domain.intervals import INTERVALS, interval_start
 from prices.queries.candles import Candle
 from prices.web.layout import lay_out_candles, lay_out_latest
 
-# The newest candle moves; the one before it may still be found complete.
-MOVING_CANDLES = 2
+# The newest candle moves; those before it may still be found complete.
+MOVING_CANDLES = 4
 MOST_MISSED_CANDLES = 1000
+# How far hundreds of symbols moved takes long to read: it is read as often as this share of the time allows.
+MOVEMENTS_SHARE = 0.025
 
 
 class Chart(NamedTuple):
@@ -28,15 +30,22 @@ class Chart(NamedTuple):
     interval: str
 
 
-def read_prices() -> dict[str, bytes]:
+class Watch(NamedTuple):
+    """What one viewer asked for; `symbols` None means all there are."""
+
+    symbols: frozenset[str] | None = None
+    chart: Chart | None = None
+
+
+def read_prices(symbols: Collection[str] | None = None) -> dict[str, bytes]:
     """By symbol: its newest price as in /latest."""
-    return {row["symbol"]: orjson.dumps(row) for row in lay_out_latest(queries.latest_prices())}
+    return {row["symbol"]: orjson.dumps(row) for row in lay_out_latest(queries.latest_prices(among=symbols))}
 
 
-def read_movements(now: datetime) -> dict[str, bytes]:
+def read_movements(now: datetime, symbols: Collection[str] | None = None) -> dict[str, bytes]:
     """By symbol: how far its price moved in the minute, the hour and the day before `now`."""
     rows: dict[str, dict[str, Any]] = {}
-    for move in queries.movements(now):
+    for move in queries.movements(now, symbols):
         row = rows.setdefault(move.symbol, {"symbol": move.symbol})
         row[move.window] = {
             "change": _signed(move.price - move.price_then) if move.price_then is not None else None,

@@ -14,24 +14,22 @@ from django.conf import settings
 from django.db import Error
 from django.http import QueryDict, StreamingHttpResponse
 from django.http.response import HttpResponseBase
-from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from prices.domain.intervals import INTERVALS
 from prices.live.hub import hub
-from prices.live.reading import Chart, read_missed
+from prices.live.reading import Chart, Watch, read_missed
 from prices.live.viewer import events
 from prices.queries.deadline import ask_within
 from prices.status.report import database_gone, read_status
 from prices.web.errors import log_unreachable_database
-from prices.web.parameters import DEFAULT_INTERVAL, read_interval, read_optional_symbol, read_symbols
+from prices.web.parameters import read_interval, read_optional_symbol, read_symbols, refuse_unknown
 from prices.web.renderer import ExactJSONRenderer
-from prices.web.schema import BadParameterSerializer, UnavailableSerializer
+from prices.web.schema import BadParameterSerializer
 
 ANSWER_WITHIN_S = 2.0
 # Many viewers may come back at once: they take no turn from /health.
@@ -42,9 +40,9 @@ RETRY_AFTER_S = 5
 class Events:
     """The body of a stream. Whoever ends the response gives the place back, even when nothing was ever read of it."""
 
-    def __init__(self, blocks: Iterator[bytes], chart: Chart | None) -> None:
+    def __init__(self, blocks: Iterator[bytes], watch: Watch) -> None:
         self._blocks = blocks
-        self._chart = chart
+        self._watch = watch
         self._has_left = False
 
     def __iter__(self) -> "Events":
@@ -56,15 +54,16 @@ class Events:
     def close(self) -> None:
         if not self._has_left:
             self._has_left = True
-            hub.leave(self._chart)
+            hub.leave(self._watch)
 
 
 class StreamView(APIView):
     """Server-sent events: the newest price of each symbol as it changes, conflated to the newest for whoever is slow.
 
-    Events are `prices` (rows as in /latest, those that changed), `movements` (change, high and low over the last
-    minute, hour and day, once a second), `status` (as in /status, once a second) and, for ?candles=BTCUSDT&interval=1m,
-    `candles` (the newest two as in /candles). Whoever comes back with Last-Event-ID gets the candles since then first.
+    Events are `prices` (rows as in /latest, those that changed), `movements` (rows as in /movements, those that
+    changed, once a second; less often where somebody watches hundreds of symbols), `status` (as in /status, once a
+    second) and, for ?candles=BTCUSDT&interval=1m, `candles` (the newest few as in /candles). Whoever comes back with
+    Last-Event-ID gets the candles since then first.
     """
 
     name = "Stream"
@@ -73,22 +72,11 @@ class StreamView(APIView):
         """JSON for errors, whatever was asked for: a browser's EventSource accepts events alone."""
         return ExactJSONRenderer(), ExactJSONRenderer.media_type
 
-    @extend_schema(
-        operation_id="stream",
-        parameters=[
-            OpenApiParameter("symbols", str, description="Like BTCUSDT,ETHUSDT. Default: all."),
-            OpenApiParameter("candles", str, description="A symbol whose newest candles are wanted too."),
-            OpenApiParameter("interval", str, enum=list(INTERVALS), default=DEFAULT_INTERVAL, description="Of these."),
-        ],
-        responses={
-            (200, "text/event-stream"): OpenApiTypes.STR,
-            400: OpenApiResponse(BadParameterSerializer),
-            503: OpenApiResponse(UnavailableSerializer, description="All places are taken: poll /latest."),
-        },
-    )
+    @extend_schema(exclude=True)  # a generated client would wait for its end; the schema's description tells of it
     def get(self, request: Request) -> HttpResponseBase:
-        symbols, chart = read_symbols(request.query_params), _read_chart(request.query_params)
-        if not hub.enter(settings.LIVE_VIEWERS, chart):
+        refuse_unknown(request.query_params, "symbols", "candles", "interval")
+        watch = Watch(read_symbols(request.query_params), _read_chart(request.query_params))
+        if not hub.enter(settings.LIVE_VIEWERS, watch):
             response = Response(
                 {"detail": "All places for viewers are taken. Ask /latest each second instead, or try again later."},
                 status=503,
@@ -97,8 +85,8 @@ class StreamView(APIView):
             response._has_been_logged = True  # type: ignore[attr-defined]  # it is nothing to worry about
             return response
         last_event_id = request.headers.get("Last-Event-ID", "")
-        blocks = events(hub, symbols, chart, lambda: _read_missed(chart, last_event_id))
-        stream = StreamingHttpResponse(Events(blocks, chart), content_type="text/event-stream")
+        blocks = events(hub, watch, lambda: _read_missed(watch.chart, last_event_id))
+        stream = StreamingHttpResponse(Events(blocks, watch), content_type="text/event-stream")
         stream.headers["Cache-Control"] = "no-store"
         stream.headers["X-Accel-Buffering"] = "no"  # nginx would hold events back: https://nginx.org/r/proxy_buffering
         return stream
@@ -140,6 +128,9 @@ class StatusSerializer(serializers.Serializer[Any]):
     )
     unavailable_trades = serializers.IntegerField(required=False)
     last_audit = serializers.DictField(required=False, allow_null=True)
+    words = serializers.DictField(
+        child=serializers.CharField(), required=False, help_text="The numbers as the page says them."
+    )
 
 
 class StatusView(APIView):
@@ -147,8 +138,9 @@ class StatusView(APIView):
 
     name = "Status"
 
-    @extend_schema(operation_id="status", responses={200: StatusSerializer})
-    def get(self, request: Request) -> Response:  # noqa: ARG002
+    @extend_schema(operation_id="status", responses={200: StatusSerializer, 400: BadParameterSerializer})
+    def get(self, request: Request) -> Response:
+        refuse_unknown(request.query_params)
         return Response(_status(), headers={"Cache-Control": "no-store"})
 
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 
 from prices.live.hub import Hub, State
-from prices.live.reading import Chart
+from prices.live.reading import Watch
 
 # Writing is how the server learns that a viewer has left: something is written at least this often.
 KEEP_ALIVE_S = 5.0
@@ -22,35 +22,34 @@ WAIT_S = 1.0
 
 def events(
     hub: Hub,
-    symbols: frozenset[str] | None,
-    chart: Chart | None,
+    watch: Watch,
     read_missed: Callable[[], bytes | None],
     clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[bytes]:
-    """Yield blocks of events; `symbols` None means all. What `read_missed` has goes first."""
+    """Yield blocks of events. What `read_missed` has goes first."""
     yield b"retry: %d\n\n" % random.randint(*COME_BACK_WITHIN_MS)  # noqa: S311  jitter, not a secret
     if missed := read_missed():
         yield _event(b"candles", missed, time.time_ns() // 1_000_000)
     sent, written_at = State(), clock()
     while True:
         state = hub.wait_for_news(sent.version, WAIT_S)
-        lacked = (sent.version, sent.status, symbols, chart)
+        lacked = (sent.version, sent.status, watch)
         if (block := state.blocks.get(lacked)) is None:
-            block = state.blocks[lacked] = b"".join(_differences(sent, state, symbols, chart))
+            block = state.blocks[lacked] = b"".join(_differences(sent, state, watch))
         sent = state
         if block or clock() - written_at >= KEEP_ALIVE_S:
             yield block or KEEP_ALIVE
             written_at = clock()
 
 
-def _differences(before: State, now: State, symbols: frozenset[str] | None, chart: Chart | None) -> Iterator[bytes]:
+def _differences(before: State, now: State, watch: Watch) -> Iterator[bytes]:
     for name, old, new in (
         (b"prices", before.prices, now.prices),
         (b"movements", before.movements, now.movements),
     ):
-        if changed := _changed(old, new, symbols):
+        if changed := _changed(old, new, watch.symbols):
             yield _event(name, b"[" + b",".join(changed) + b"]", now.time_ms)
-    if chart and (candles := now.charts.get(chart)) and candles != before.charts.get(chart):
+    if watch.chart and (candles := now.charts.get(watch.chart)) and candles != before.charts.get(watch.chart):
         yield _event(b"candles", candles, now.time_ms)
     if now.status and now.status != before.status:
         yield _event(b"status", now.status, now.time_ms)

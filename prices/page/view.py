@@ -27,11 +27,14 @@ from prices.domain.intervals import INTERVALS
 from prices.domain.times import format_minute, format_second, parse_timestamp
 from prices.queries.prices import LatestPrice
 from prices.status.report import read_status
+from prices.status.words import in_words
 from prices.web.errors import OUT_OF_REACH, RETRY_AFTER_S, log_unreachable_database
 from prices.web.layout import lay_out_latest, lay_out_min_max, lay_out_price_at_second
 from prices.web.parameters import EXAMPLE_MINUTE, EXAMPLE_SECOND, read_optional_symbol, read_symbol, read_timestamp
 
 STALE_AFTER_S = 60
+# Beyond a dozen symbols the cards give way to a watchlist, which has a line for each.
+MOST_CARDS = 12
 QUESTIONS = ("price-at-second", "minmax", "latest")
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 # Nothing inline, nothing from elsewhere.
@@ -91,10 +94,12 @@ def _fill(query: QueryDict, now: datetime) -> dict[str, Any]:
     return {
         "state": _state(newest, now),
         "now": now,
-        "newest": newest,
+        "quiet_for": in_words((now - newest).total_seconds()) if newest else "",
         "stale_after_s": STALE_AFTER_S,
         "prices": [_price_row(name, latest.get(name)) for name in symbols],
-        "trust": _readable_status(read_status()),
+        "most_cards": MOST_CARDS,
+        "is_watchlist": len(symbols) > MOST_CARDS,
+        "trust": read_status(),
         "chart_symbol": symbol,
         "intervals": list(INTERVALS),
         "open": query.get("ask") if query.get("ask") in QUESTIONS else QUESTIONS[0],
@@ -165,42 +170,3 @@ def _readable(row: Row) -> Row:
     """The API's answer for people: exact digits as text, times with a space and their zone."""
     shown = {name: plain_digits(value) if isinstance(value, Decimal) else value for name, value in row.items()}
     return shown | {name: f"{shown[name].replace('T', ' ')} UTC" for name in _TIMES if shown.get(name)}
-
-
-def _readable_status(status: dict[str, Any]) -> dict[str, str]:
-    """The trust panel as text; the script writes the same words when it takes over (static/prices/trust.js)."""
-    age_s, rate, lag_s = (status[name] for name in ("newest_trade_age_s", "trades_per_second", "lag_s"))
-    audit, gap = status["last_audit"], status["last_gap"]
-    return {
-        "level": status["level"],
-        "word": status["word"],
-        "sentence": status["sentence"],
-        "age": "none yet" if age_s is None else "now" if age_s < 1 else f"{_in_words(age_s)} ago",
-        "rate": "–" if rate is None else f"{rate:,.1f}",
-        "lag": "–" if lag_s is None else f"{lag_s:.2f} s",
-        "gaps": f"{status['open_gaps']:,}",
-        "missing": _missing_in_words(status),
-        "audit": _audit_in_words(audit) if audit else f"never: run {settings.COMMAND} audit_prices",
-        "gap": _gap_in_words(gap) if gap else "none ever",
-    }
-
-
-def _missing_in_words(status: dict[str, Any]) -> str:
-    unavailable = status["unavailable_trades"]
-    return f"{status['missing_trades']:,}" + (f", and {unavailable:,} the exchange lacks" if unavailable else "")
-
-
-def _audit_in_words(audit: dict[str, Any]) -> str:
-    return f"{'proven' if audit['proven'] else 'NOT proven'}, {_in_words(audit['age_s'])} ago"
-
-
-def _gap_in_words(gap: dict[str, Any]) -> str:
-    outcome = {"healed": "healed ", "unavailable": "not at the exchange, "}.get(gap["outcome"], "found ")
-    return f"{gap['trades']:,} trade{'s' if gap['trades'] != 1 else ''}, {outcome}{_in_words(gap['age_s'])} ago"
-
-
-def _in_words(seconds: float) -> str:
-    for unit, length_s in (("days", 2 * 86_400), ("h", 3_600), ("min", 60)):
-        if seconds >= length_s:
-            return f"{int(seconds // (86_400 if unit == 'days' else length_s))} {unit}"
-    return f"{int(seconds)} s"

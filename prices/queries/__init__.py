@@ -3,12 +3,14 @@
 In: symbols and aware UTC datetimes. Out: exact prices, aware UTC datetimes, facts about the tape. One query a question.
 """
 
-from prices.queries.candles import candles
+from prices.queries.candles import candle_page, candles
 from prices.queries.clock import database_now
 from prices.queries.prices import high_low, last_whole_minute, latest_prices, movements, price_at_second
+from prices.queries.schema import newest_migration
 from prices.queries.symbols import symbol_names, tracked_symbols
 from prices.queries.tape import (
     approximate_trades,
+    fetch_trouble,
     ingesters,
     last_audit,
     last_look,
@@ -19,8 +21,10 @@ from prices.queries.tape import (
 
 __all__ = [
     "approximate_trades",
+    "candle_page",
     "candles",
     "database_now",
+    "fetch_trouble",
     "high_low",
     "ingesters",
     "last_audit",
@@ -29,6 +33,7 @@ __all__ = [
     "latest_prices",
     "movements",
     "newest_gap",
+    "newest_migration",
     "price_at_second",
     "symbol_names",
     "symbol_states",

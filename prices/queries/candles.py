@@ -1,15 +1,19 @@
-"""Candles of any interval. In: a symbol, a length, a stretch of time. Out: candles, and whether each is complete."""
+"""Candles of any interval. In: a symbol, a length, a stretch of time. Out: candles, and whether each is complete.
+
+Complete and settled are proven as `prices/domain/proof.py` says, in SQL, since a page may fold thousands of candles.
+"""
 
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import NamedTuple
 
+from prices.domain.bounds import TIMES_RUN_BACK_AT_MOST
 from prices.domain.times import HOUR
 from prices.queries.connection import fetch_all
 
 
 class Candle(NamedTuple):
-    """One interval with at least one trade. `complete`: every trade that it should hold is provably in it."""
+    """One interval with at least one trade. `complete`: it is over, and every trade of it is provably in it."""
 
     start: datetime
     open: Decimal
@@ -21,11 +25,25 @@ class Candle(NamedTuple):
     complete: bool
 
 
+class CandlePage(NamedTuple):
+    """`settled`: nothing that is still to come can change the page, nor bring a candle that is not in it."""
+
+    candles: list[Candle]
+    settled: bool
+
+
 # Folds candles as they are kept, of minutes or of hours, into those of an interval. The limit inside `folded` cuts
 # nothing off: it tells the planner how few candles there are at most.
+#
+# A kept candle is linked when it is whole and joins the one before it. It is unbroken when it, the one before and the
+# one after are linked, and the one after that joins: the last trade of the second before it is A, the first trade of
+# the second after it is K, both further away than the bound. No id is in two of them, so none that is stored twice can
+# make up for a missing one; within one minute, or hour, the writer sees to that. Where the tape begins or ends with the
+# three, its oldest or newest trade takes the part of A or K, so whether that one is far enough away is asked for each
+# interval, and for the page.
 _FOLD_CANDLES = """
 WITH page AS MATERIALIZED (
-    SELECT begins, least(begins + %(limit)s * %(length)s, %(end)s::timestamptz) AS ends
+    SELECT begins, ends, CASE WHEN %(start)s::timestamptz IS NULL THEN %(end)s::timestamptz ELSE ends END AS asked_until
     FROM date_bin(%(length)s, CASE WHEN %(start)s::timestamptz IS NULL THEN (
         SELECT {time} FROM {table}
         WHERE symbol = %(symbol)s AND {time} < coalesce(%(end)s::timestamptz, 'infinity')
@@ -35,62 +53,89 @@ WITH page AS MATERIALIZED (
         WHERE symbol = %(symbol)s AND {time} >= %(start)s::timestamptz
         ORDER BY {time} LIMIT 1
     ) END, timestamptz 'epoch') AS begins
+    CROSS JOIN LATERAL (SELECT least(begins + %(limit)s * %(length)s, %(end)s::timestamptz) AS ends) AS cut
+), settled AS MATERIALIZED (  -- between `since` and `until` nothing can come that lies beyond the ends of the tape
+    SELECT (
+               SELECT timestamp FROM prices WHERE symbol = %(symbol)s ORDER BY timestamp LIMIT 1
+           ) + %(bound)s AS since,
+           (
+               SELECT timestamp FROM prices WHERE symbol = %(symbol)s ORDER BY timestamp DESC LIMIT 1
+           ) - %(bound)s AS until,
+           date_bin('1 minute', clock_timestamp(), timestamptz 'epoch') AS this_minute
+), kept AS (
+    SELECT *, coalesce(lag(last_trade_id) OVER (ORDER BY {time}) + 1 = first_trade_id, true) AS joins
+    FROM {table}
+    WHERE symbol = %(symbol)s
+      AND {time} >= (SELECT coalesce(min({time}), (SELECT begins FROM page)) FROM (
+          SELECT {time} FROM {table}
+          WHERE symbol = %(symbol)s AND {time} < (SELECT begins FROM page)
+          ORDER BY {time} DESC LIMIT 2
+      ) AS before)
+      AND {time} <= (SELECT coalesce(max({time}), (SELECT ends FROM page)) FROM (
+          SELECT {time} FROM {table}
+          WHERE symbol = %(symbol)s AND {time} >= (SELECT ends FROM page)
+          ORDER BY {time} LIMIT 2
+      ) AS after)
+), linked AS (
+    SELECT {time}, open, close, high, low, volume, trade_count, joins,
+           joins AND trade_count = last_trade_id - first_trade_id + 1 AS is_linked
+    FROM kept
+), judged AS (
+    SELECT *, coalesce(
+        lag(is_linked) OVER by_time AND is_linked AND lead(is_linked) OVER by_time
+        AND coalesce(lead(joins, 2) OVER by_time, true),
+        false
+    ) AS is_unbroken
+    FROM linked
+    WINDOW by_time AS (ORDER BY {time})
 ), folded AS (
     SELECT date_bin(%(length)s, {time}, timestamptz 'epoch') AS start,
            (array_agg(open ORDER BY {time}))[1] AS open,
            (array_agg(close ORDER BY {time}))[count(*)] AS close,
-           min(first_trade_id) AS first_trade_id, max(last_trade_id) AS last_trade_id,
-           max(high) AS high, min(low) AS low, sum(volume) AS volume, sum(trade_count) AS trade_count
-    FROM {table}
-    WHERE symbol = %(symbol)s
-      AND {time} >= (SELECT begins FROM page) AND {time} < (SELECT ends FROM page)
+           max(high) AS high, min(low) AS low, sum(volume) AS volume, sum(trade_count) AS trade_count,
+           bool_and(is_unbroken) AS is_unbroken
+    FROM judged
+    WHERE {time} >= (SELECT begins FROM page) AND {time} < (SELECT ends FROM page)
     GROUP BY 1
     LIMIT %(limit)s
 )
-SELECT start,
-       open,
-       high,
-       low,
-       close,
-       volume,
-       trade_count,
+SELECT start, open, high, low, close, volume, trade_count,
        coalesce(
-           trade_count = last_trade_id - first_trade_id + 1
-           AND first_trade_id - 1 = coalesce(lag(last_trade_id) OVER by_time, (
-               SELECT last_trade_id FROM {table}
-               WHERE symbol = %(symbol)s AND {time} < (SELECT begins FROM page)
-               ORDER BY {time} DESC LIMIT 1
-           ))
-           AND last_trade_id + 1 = coalesce(lead(first_trade_id) OVER by_time, (
-               SELECT first_trade_id FROM {table}
-               WHERE symbol = %(symbol)s AND {time} >= (SELECT ends FROM page)
-               ORDER BY {time} LIMIT 1
-           )),
-           false
+           is_unbroken AND since < start AND start + %(length)s < until AND start + %(length)s <= this_minute, false
+       ),
+       coalesce(
+           bool_and(is_unbroken) OVER () AND since < coalesce(%(start)s::timestamptz, begins)
+           AND asked_until < until AND asked_until <= this_minute, false
        )
-FROM folded
-WINDOW by_time AS (ORDER BY start)
+FROM folded, settled, page
 ORDER BY start
 """
-
-
 _FROM_MINUTES = _FOLD_CANDLES.format(table="candles", time="minute")
-
-
 _FROM_HOURS = _FOLD_CANDLES.format(table="hour_candles", time="hour")
 
 
-def candles(symbol: str, length: timedelta, start: datetime | None, end: datetime | None, limit: int) -> list[Candle]:
+def candle_page(symbol: str, length: timedelta, start: datetime | None, end: datetime | None, limit: int) -> CandlePage:
     """The candles of the intervals of `length` that begin in [start, end), oldest first.
 
     `start` and `end` are themselves beginnings of intervals. With a `start` the candles are the oldest from there on,
     without one the newest. No more than `limit` intervals are looked at, from the first (or back from the last) that
     has a trade; an interval without one has no candle. No candle at all means that [start, end) holds no trade.
 
-    A candle is complete when its trade ids run without a hole and join those of the minutes before and after it. So the
-    first candle of the tape is not (trades before it were never seen), the newest is not (it may still grow), and one
-    that lacks ids that the exchange itself lacks never will be.
+    A candle is complete when its interval is over and no trade of it can be missing, even where times run a little
+    against ids (TIMES_RUN_BACK_AT_MOST): the ids of all its minutes, and of the minutes with a trade before and after
+    it, run without a hole and join their neighbours. From an hour on, hours take the place of minutes: then a hole an
+    hour away is enough to make a candle incomplete that lacks nothing.
+
+    So the first candles of the tape are not complete (trades before them were never seen), the newest is not (it may
+    still grow), the one before it is not until some seconds of the newest are there, and those beside ids that the
+    exchange itself lacks never will be.
     """
     sql = _FROM_HOURS if length >= HOUR else _FROM_MINUTES
-    rows = fetch_all(sql, {"symbol": symbol, "length": length, "start": start, "end": end, "limit": limit})
-    return [Candle(*row) for row in rows]
+    parameters = {"symbol": symbol, "length": length, "start": start, "end": end, "limit": limit}
+    rows = fetch_all(sql, parameters | {"bound": TIMES_RUN_BACK_AT_MOST})
+    return CandlePage([Candle(*row[:-1]) for row in rows], bool(rows) and rows[0][-1])
+
+
+def candles(symbol: str, length: timedelta, start: datetime | None, end: datetime | None, limit: int) -> list[Candle]:
+    """The candles of `candle_page`."""
+    return candle_page(symbol, length, start, end, limit).candles

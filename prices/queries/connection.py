@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from django.db import InterfaceError, OperationalError, connection
+from django.db import DatabaseError, InterfaceError, connection
 
 
 def fetch_all(sql: str, parameters: dict[str, Any] | None = None) -> Sequence[tuple[Any, ...]]:
@@ -11,7 +11,7 @@ def fetch_all(sql: str, parameters: dict[str, Any] | None = None) -> Sequence[tu
     kept = connection.connection is not None and not connection.in_atomic_block
     try:
         return _run(sql, parameters)
-    except (OperationalError, InterfaceError):
+    except (DatabaseError, InterfaceError):  # a connection may die with an error of any class
         if not kept or connection.is_usable():
             raise
         connection.close()

@@ -3,14 +3,19 @@
 Each of the three questions takes index-only scans of `prices_symbol_timestamp_trade_id`, however long the tape is.
 "Last" is decided by (timestamp, trade id), never by arrival.
 
-An answer is settled when the ids around it prove that no trade is missing: it is the same for ever.
+An answer is settled when its minute is over by the database's clock, and the ids around it prove that no trade is
+missing: it is the same for ever. The same statement brings what proves it, so that answer and proof are of one moment.
 """
 
+from collections.abc import Collection, Iterable
 from datetime import datetime
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from prices.domain.times import DAY, HOUR, MINUTE
+from prices.domain.bounds import TIMES_RUN_BACK_AT_MOST
+from prices.domain.intervals import floor_minute
+from prices.domain.proof import MinuteIds, nothing_is_missing
+from prices.domain.times import DAY, HOUR, MINUTE, later
 from prices.queries.connection import fetch_all
 
 # Over which the page tells how far a price has moved.
@@ -24,7 +29,7 @@ class LatestPrice(NamedTuple):
 
 
 class PriceAtSecond(NamedTuple):
-    """`settled`: the next trade of the tape has the next id, so nothing that is still to come can change the answer."""
+    """`settled`: nothing that is still to come can change the answer."""
 
     price: Decimal
     actual_timestamp: datetime
@@ -32,7 +37,7 @@ class PriceAtSecond(NamedTuple):
 
 
 class HighLow(NamedTuple):
-    """`settled`: the ids of the minute's trades run without a hole from the trade before it to the one after it."""
+    """`settled`: nothing that is still to come can change the answer."""
 
     high: Decimal | None
     low: Decimal | None
@@ -51,8 +56,8 @@ class Movement(NamedTuple):
     low: Decimal | None
 
 
-def latest_prices(symbol: str | None = None) -> list[LatestPrice]:
-    """The newest price of each symbol that has one, by name; of `symbol` alone if given."""
+def latest_prices(symbol: str | None = None, among: Collection[str] | None = None) -> list[LatestPrice]:
+    """The newest price of each symbol that has one, by name; of `symbol` alone, or of those `among`, if given."""
     # The symbols come from their own small table, so that nothing ever looks for distinct ones among the trades.
     rows = fetch_all(
         """
@@ -64,63 +69,98 @@ def latest_prices(symbol: str | None = None) -> list[LatestPrice]:
             ORDER BY timestamp DESC, trade_id DESC
             LIMIT 1
         ) AS newest
-        WHERE %(symbol)s::text IS NULL OR symbols.name = %(symbol)s
+        WHERE (%(symbol)s::text IS NULL OR symbols.name = %(symbol)s)
+          AND (%(among)s::text[] IS NULL OR symbols.name = ANY(%(among)s))
         ORDER BY symbols.name
         """,
-        {"symbol": symbol},
+        {"symbol": symbol, "among": _array(among)},
     )
     return [LatestPrice(*row) for row in rows]
+
+
+# A third scan would cost half as much again. So the trade after the stretch is looked for among the candles too, and no
+# further than this: where nothing is traded for so long the answer is not called settled.
+_LOOK_AHEAD = TIMES_RUN_BACK_AT_MOST + 2 * MINUTE
+
+# Candles: three after the instant at most, that of the instant, that of the price found, and two before it.
+_PRICE_AT_SECOND = """
+SELECT price, timestamp, clock_timestamp(), minute, first_trade_id, last_trade_id, trade_count
+FROM (
+    SELECT price, timestamp FROM prices
+    WHERE symbol = %(symbol)s AND timestamp <= %(instant)s
+    ORDER BY timestamp DESC, trade_id DESC
+    LIMIT 1
+) AS found
+LEFT JOIN (
+    SELECT minute, first_trade_id, last_trade_id, trade_count FROM candles
+    WHERE symbol = %(symbol)s AND minute <= %(look_until)s
+    ORDER BY minute DESC
+    LIMIT 7
+) AS around ON true
+"""
+
+# Candles: that after the minute, its own, and two before it.
+_HIGH_LOW = """
+SELECT high, low, clock_timestamp(), later.trade_id, minute, first_trade_id, last_trade_id, trade_count
+FROM (
+    SELECT max(price) AS high, min(price) AS low FROM prices
+    WHERE symbol = %(symbol)s
+      AND timestamp >= %(minute)s AND timestamp < %(minute)s + interval '1 minute'
+) AS traded
+LEFT JOIN (
+    SELECT trade_id FROM prices
+    WHERE symbol = %(symbol)s AND timestamp > %(certainly_later)s
+    ORDER BY timestamp, trade_id
+    LIMIT 1
+) AS later ON true
+LEFT JOIN (
+    SELECT minute, first_trade_id, last_trade_id, trade_count FROM candles
+    WHERE symbol = %(symbol)s AND minute <= %(next_minute)s
+    ORDER BY minute DESC
+    LIMIT 4
+) AS around ON true
+"""
 
 
 def price_at_second(symbol: str, instant: datetime) -> PriceAtSecond | None:
     """The last trade at or before `instant`, ties by trade id; None when there is none."""
     rows = fetch_all(
-        """
-        SELECT found.price, found.timestamp, coalesce(following.trade_id = found.trade_id + 1, false)
-        FROM (
-            SELECT price, timestamp, trade_id FROM prices
-            WHERE symbol = %(symbol)s AND timestamp <= %(instant)s
-            ORDER BY timestamp DESC, trade_id DESC
-            LIMIT 1
-        ) AS found
-        LEFT JOIN (
-            SELECT trade_id FROM prices
-            WHERE symbol = %(symbol)s AND timestamp > %(instant)s
-            ORDER BY timestamp, trade_id
-            LIMIT 1
-        ) AS following ON true
-        """,
-        {"symbol": symbol, "instant": instant},
+        _PRICE_AT_SECOND, {"symbol": symbol, "instant": instant, "look_until": later(instant, _LOOK_AHEAD)}
     )
-    return PriceAtSecond(*rows[0]) if rows else None
+    if not rows:
+        return None
+    price, timestamp, now, *_ = rows[0]
+    minutes = _oldest_first(row[3:] for row in rows)
+    following = next((each for each in minutes if each.minute - instant > TIMES_RUN_BACK_AT_MOST), None)
+    settled = (
+        instant < floor_minute(now)
+        and following is not None
+        and nothing_is_missing(
+            [each for each in minutes if each.minute <= following.minute], floor_minute(timestamp), following.last_id
+        )
+    )
+    return PriceAtSecond(price, timestamp, settled)
 
 
 def high_low(symbol: str, minute: datetime) -> HighLow:
     """The highest and lowest price in [minute, minute + 1 min); both None when nothing was traded."""
     rows = fetch_all(
-        """
-        SELECT high, low, coalesce(after.trade_id - before.trade_id = trades + 1, false)
-        FROM (
-            SELECT max(price) AS high, min(price) AS low, count(*) AS trades FROM prices
-            WHERE symbol = %(symbol)s
-              AND timestamp >= %(minute)s AND timestamp < %(minute)s + interval '1 minute'
-        ) AS traded
-        LEFT JOIN (
-            SELECT trade_id FROM prices
-            WHERE symbol = %(symbol)s AND timestamp < %(minute)s
-            ORDER BY timestamp DESC, trade_id DESC
-            LIMIT 1
-        ) AS before ON true
-        LEFT JOIN (
-            SELECT trade_id FROM prices
-            WHERE symbol = %(symbol)s AND timestamp >= %(minute)s + interval '1 minute'
-            ORDER BY timestamp, trade_id
-            LIMIT 1
-        ) AS after ON true
-        """,
-        {"symbol": symbol, "minute": minute},
+        _HIGH_LOW,
+        {
+            "symbol": symbol,
+            "minute": minute,
+            "next_minute": later(minute, MINUTE),
+            "certainly_later": later(minute, MINUTE + TIMES_RUN_BACK_AT_MOST),
+        },
     )
-    return HighLow(*rows[0])
+    high, low, now, later_id, *_ = rows[0]
+    minutes = _oldest_first(row[4:] for row in rows)
+    settled = minute < floor_minute(now) and later_id is not None and nothing_is_missing(minutes, minute, later_id)
+    return HighLow(high, low, settled)
+
+
+def _oldest_first(candles: Iterable[tuple[Any, ...]]) -> list[MinuteIds]:
+    return sorted(MinuteIds(*candle) for candle in candles if candle[0] is not None)
 
 
 def last_whole_minute(symbol: str, now: datetime) -> datetime | None:
@@ -167,12 +207,19 @@ CROSS JOIN LATERAL (
         WHERE candles.symbol = symbols.name AND minute > since
     ) AS parts
 ) AS within
-WHERE symbols.tracked
+WHERE symbols.tracked AND (%(among)s::text[] IS NULL OR symbols.name = ANY(%(among)s))
 ORDER BY symbols.name
 """
 
 
-def movements(now: datetime) -> list[Movement]:
-    """What the price of every tracked symbol that has one did in each of the WINDOWS before `now`."""
-    parameters = {"now": now, "windows": list(WINDOWS), "lengths": list(WINDOWS.values())}
+def movements(now: datetime, among: Collection[str] | None = None) -> list[Movement]:
+    """What the price of every tracked symbol (of those `among`, if given) did in each of the WINDOWS before `now`.
+
+    A symbol without a price is left out.
+    """
+    parameters = {"now": now, "windows": list(WINDOWS), "lengths": list(WINDOWS.values()), "among": _array(among)}
     return [Movement(*row) for row in fetch_all(_MOVEMENTS, parameters)]
+
+
+def _array(names: Collection[str] | None) -> list[str] | None:
+    return None if names is None else sorted(names)

@@ -3,10 +3,10 @@
 Times are the database's, but for those of trades, which are the exchange's.
 """
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from prices.queries.clock import database_now
 from prices.queries.connection import fetch_all
 
 
@@ -67,8 +67,16 @@ class SymbolState(NamedTuple):
     recent_missing: int = 0
     failing_since: datetime | None = None  # since then the exchange's answers bring nothing of an open gap
     failure: str = ""
-    outcomes: str = ""  # of the gaps in which trades are lost
+    outcomes: Sequence[str] = ()  # of the gaps in which trades are lost
     trouble: str = ""  # what the exchange said of it
+    missing_since: datetime | None = None  # when the oldest open gap was found
+
+
+class FetchTrouble(NamedTuple):
+    """Since when missing trades can't be fetched, and why."""
+
+    since: datetime
+    reason: str
 
 
 class TapeState(NamedTuple):
@@ -83,13 +91,14 @@ class TapeState(NamedTuple):
 
 def tape_state(now: datetime | None = None) -> TapeState:
     """`now`: the database's time, for tests. Raises django.db.Error."""
-    known = ingesters()
-    now = now or database_now()
-    newest = max(
-        (one for one in known if one.database_offset_us is not None), key=lambda one: one.beat_at, default=None
-    )
+    known, symbols = ingesters(), symbol_states()
+    look, asked_at = _look_and_time()  # at last: what was read before is not of a time to come
+    now = now or asked_at
+    measured = [one for one in known if one.database_offset_us is not None]
+    # The one that told last. A time to come is no news: the database's clock was set back since.
+    newest = min(measured, key=lambda one: abs(now - one.beat_at), default=None)
     offset = timedelta(microseconds=(newest.database_offset_us or 0) if newest else 0)
-    return TapeState(now, now + offset, known, symbol_states(), last_look())
+    return TapeState(now, now + offset, known, symbols, look)
 
 
 def ingesters() -> list[IngesterState]:
@@ -100,13 +109,18 @@ def ingesters() -> list[IngesterState]:
 
 def last_look() -> LookState:
     """The last look, by whichever ingester."""
-    rows = fetch_all(
+    return _look_and_time()[0]
+
+
+def _look_and_time() -> tuple[LookState, datetime]:
+    ((now, *look),) = fetch_all(
         """
-        SELECT looked_at, (SELECT count(*) FROM coverage WHERE coverage.looked_at IS NULL), trouble, trouble_since
-        FROM leases WHERE name = 'healer'
+        SELECT clock_timestamp(), looked_at, (SELECT count(*) FROM coverage WHERE coverage.looked_at IS NULL),
+               coalesce(trouble, ''), trouble_since
+        FROM (SELECT 'healer' AS name) AS wanted LEFT JOIN leases USING (name)
         """
     )
-    return LookState(*rows[0]) if rows else LookState()
+    return LookState(*look), now
 
 
 def last_audit() -> AuditResult | None:
@@ -115,38 +129,50 @@ def last_audit() -> AuditResult | None:
     return AuditResult(*rows[0]) if rows else None
 
 
+# Closed gaps that lack nothing, which are nearly all, are not in the index that this reads. Of a symbol that nobody
+# follows any more no candle tells what is missing: between its runs nothing is wanted.
 _SYMBOL_STATES = """
-WITH lacking AS MATERIALIZED (
-    SELECT symbol,
-           count(*) FILTER (WHERE closed_at IS NULL) AS gaps,
-           coalesce(sum(missing_trades) FILTER (WHERE closed_at IS NULL), 0)::bigint AS trades,
-           coalesce(sum(missing_trades) FILTER (WHERE closed_at IS NOT NULL AND outcome <> 'not wanted'), 0)::bigint
-               AS lost,
-           min(failing_since) FILTER (WHERE closed_at IS NULL) AS failing_since,
-           max(last_error) FILTER (WHERE closed_at IS NULL AND failing_since IS NOT NULL) AS failure,
-           string_agg(DISTINCT outcome, ', ') FILTER (WHERE closed_at IS NOT NULL AND outcome <> 'not wanted')
-               AS outcomes
+WITH lacking_by_outcome AS (
+    SELECT symbol, outcome, count(*) AS gaps, sum(missing_trades)::bigint AS trades,
+           min(failing_since) AS failing_since, max(last_error) FILTER (WHERE failing_since IS NOT NULL) AS failure,
+           min(found_at) AS found_at
     FROM gaps
     WHERE missing_trades > 0
+    GROUP BY symbol, outcome
+), lacking AS (
+    SELECT symbol,
+           max(gaps) FILTER (WHERE outcome IS NULL) AS gaps,
+           max(trades) FILTER (WHERE outcome IS NULL) AS trades,
+           sum(trades) FILTER (WHERE outcome <> 'not wanted')::bigint AS lost,
+           max(failing_since) FILTER (WHERE outcome IS NULL) AS failing_since,
+           max(failure) FILTER (WHERE outcome IS NULL) AS failure,
+           array_agg(outcome ORDER BY outcome) FILTER (WHERE outcome <> 'not wanted') AS outcomes,
+           max(found_at) FILTER (WHERE outcome IS NULL) AS missing_since
+    FROM lacking_by_outcome
     GROUP BY symbol
+), known AS (
+    SELECT coalesce(symbols.name, lacking.symbol) AS name, coalesce(tracked, false) AS tracked,
+           coalesce(trouble, '') AS trouble, coalesce(gaps, 0) AS gaps, coalesce(trades, 0) AS trades,
+           coalesce(lost, 0) AS lost, failing_since, coalesce(failure, '') AS failure,
+           coalesce(outcomes, ARRAY[]::text[]) AS outcomes, missing_since
+    FROM symbols FULL JOIN lacking ON lacking.symbol = symbols.name
 )
-SELECT symbols.name, symbols.tracked, newest.timestamp, recent.since, recent.ids, recent.pauses, recent.pauses_s,
-       coalesce(lacking.gaps, 0), coalesce(lacking.trades, 0), coalesce(lacking.lost, 0),
-       greatest(0, recent.lacking - CASE WHEN lacking.lost > 0 THEN (
+SELECT known.name, tracked, newest.timestamp, recent.since, recent.ids, recent.pauses, recent.pauses_s,
+       gaps, trades, lost,
+       CASE WHEN coverage.id IS NULL OR recent.lacking = 0 THEN 0 ELSE greatest(0, recent.lacking - (
            SELECT coalesce(sum(missing_trades), 0) FROM gaps
-           WHERE gaps.symbol = symbols.name AND missing_trades > 0 AND closed_at IS NOT NULL
+           WHERE gaps.symbol = known.name AND missing_trades > 0 AND closed_at IS NOT NULL
              AND last_missing_id > recent.first_id AND outcome <> 'begun anew'
-       ) ELSE 0 END)::bigint,
-       lacking.failing_since, coalesce(lacking.failure, ''), coalesce(lacking.outcomes, ''), symbols.trouble
-FROM symbols
-LEFT JOIN lacking ON lacking.symbol = symbols.name
+       )) END::bigint,
+       failing_since, failure, outcomes, trouble, missing_since
+FROM known
 LEFT JOIN LATERAL (
     SELECT timestamp FROM prices
-    WHERE prices.symbol = symbols.name
+    WHERE prices.symbol = known.name
     ORDER BY timestamp DESC, trade_id DESC
     LIMIT 1
 ) AS newest ON true
-LEFT JOIN coverage ON coverage.symbol = symbols.name AND coverage.last_trade_id IS NULL
+LEFT JOIN coverage ON coverage.symbol = known.name AND coverage.last_trade_id IS NULL
 CROSS JOIN LATERAL (
     SELECT min(minute) AS since,
            min(first_trade_id) AS first_id,
@@ -162,7 +188,7 @@ CROSS JOIN LATERAL (
                lag(last_trade_id) OVER (ORDER BY minute) + 1 = first_trade_id AS joins
         FROM (
             SELECT minute, trade_count, first_trade_id, last_trade_id FROM candles
-            WHERE candles.symbol = symbols.name
+            WHERE candles.symbol = known.name
               AND first_trade_id >= coalesce(coverage.first_trade_id, 0)
               AND minute > coalesce(coverage.begins_at, '-infinity')
             ORDER BY minute DESC
@@ -170,10 +196,25 @@ CROSS JOIN LATERAL (
         ) AS newest_candles
     ) AS neighbours
 ) AS recent
-WHERE symbols.tracked OR lacking.gaps > 0 OR lacking.lost > 0
-   OR symbols.name IN (SELECT unnest(ingesters.symbols) FROM ingesters)
-ORDER BY symbols.name
+WHERE tracked OR gaps > 0 OR lost > 0 OR known.name IN (SELECT unnest(ingesters.symbols) FROM ingesters)
+ORDER BY known.name
 """
+
+
+def fetch_trouble() -> FetchTrouble | None:
+    """Why what is missing can't be fetched, of several reasons the oldest one; None when it can, or nothing is."""
+    rows = fetch_all(
+        """
+        SELECT greatest(trouble_since, oldest.found_at) AS since, trouble
+        FROM leases, (SELECT min(found_at) AS found_at FROM gaps WHERE closed_at IS NULL) AS oldest
+        WHERE name = 'healer' AND trouble_since IS NOT NULL AND oldest.found_at IS NOT NULL
+        UNION ALL
+        SELECT failing_since, last_error FROM gaps WHERE closed_at IS NULL AND failing_since IS NOT NULL
+        ORDER BY since
+        LIMIT 1
+        """
+    )
+    return FetchTrouble(*rows[0]) if rows else None
 
 
 def newest_gap() -> GapState | None:

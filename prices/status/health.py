@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from prices.models import Gap
 from prices.queries.tape import IngesterState, SymbolState, TapeState
 from prices.status.words import in_words
 
@@ -101,10 +102,11 @@ class Examiner:
             yield f"Nobody has looked for missing trades for {age}: whether any is missing, nobody knows."
 
     def _describe(self, state: SymbolState, tape: TapeState, alive: list[IngesterState]) -> tuple[dict[str, Any], str]:
-        """A symbol's row, and the reason to worry about it, if any."""
+        """A symbol's row, and the reason to worry about it, if any: the one that explains the others."""
         age_s = seconds_since(state.newest_trade_at, tape.exchange_now) if state.newest_trade_at else None
         is_followed = _is_followed(state, alive)
-        reason = self._reason(state, age_s, tape, is_followed=is_followed) if state.tracked or is_followed else ""
+        matters = state.tracked or is_followed
+        staleness = self._staleness(state, tape) if matters else ""
         row = {
             "symbol": state.symbol,
             "tracked": state.tracked,
@@ -114,26 +116,28 @@ class Examiner:
             # The candles tell of a hole at once, the gaps on record some seconds later.
             "missing_trades": max(state.missing_trades, state.recent_missing),
             "unavailable_trades": state.lost_trades,
-            "stale": bool(reason),
+            "stale": bool(staleness),
         }
-        return row, reason
+        trouble = f"{state.symbol}: {state.trouble}." if state.trouble and matters else ""
+        is_left_out = state.tracked and alive and not is_followed
+        unfollowed = f"{state.symbol} is tracked, but no running ingester follows it." if is_left_out else ""
+        return row, trouble or unfollowed or staleness
 
-    def _reason(self, state: SymbolState, age_s: float | None, tape: TapeState, *, is_followed: bool) -> str:
-        if state.trouble:
-            return f"{state.symbol}: {state.trouble}."
-        if self.alive(tape) and not is_followed:
-            return f"{state.symbol} is tracked, but no running ingester follows it."
+    def _staleness(self, state: SymbolState, tape: TapeState) -> str:
         longest_s = longest_silence_s(state, self.stale_after_s)
-        if age_s is not None:
-            self._waiting_since.pop(state.symbol, None)
-            if age_s <= longest_s:
+        if state.newest_trade_at is None:
+            waited_s = seconds_since(self._waiting_since.setdefault(state.symbol, tape.now), tape.now)
+            if waited_s <= longest_s:
                 return ""
-            ages = f"its newest trade is {in_words(age_s)} old, usual are up to {in_words(longest_s)}"
-            return f"{state.symbol} is stale: {ages}."
-        waited_s = seconds_since(self._waiting_since.setdefault(state.symbol, tape.now), tape.now)
-        if waited_s <= longest_s:
+            return f"{state.symbol} has not had a trade for {in_words(waited_s)}, and none ever. Is that its name?"
+        self._waiting_since.pop(state.symbol, None)
+        age_s = (tape.exchange_now - state.newest_trade_at).total_seconds()
+        if age_s < -STALE_AFTER_S:
+            return f"{state.symbol}'s newest trade is of a time to come, in {in_words(-age_s)}: a clock is wrong."
+        if age_s <= longest_s:
             return ""
-        return f"{state.symbol} has not had a trade for {in_words(waited_s)}, and none ever. Is that its name?"
+        ages = f"its newest trade is {in_words(age_s)} old, usual are up to {in_words(longest_s)}"
+        return f"{state.symbol} is stale: {ages}."
 
 
 def is_recent(time: datetime, within_s: float, now: datetime) -> bool:
@@ -177,24 +181,28 @@ def _some_refused(alive: list[IngesterState]) -> Iterator[str]:
 
 def _fetch_troubles(tape: TapeState) -> Iterator[tuple[str, float]]:
     """Why what is missing can't be fetched, and for how many seconds that has been so."""
-    if not any(state.open_gaps for state in tape.symbols):
-        return
-    look = tape.look
-    if look.trouble and look.trouble_since:
-        since_s = seconds_since(look.trouble_since, tape.now)
-        yield f"Missing trades can't be fetched, for {in_words(since_s)} now: {look.trouble}.", since_s
-        return
-    for state in tape.symbols:
-        if state.open_gaps and state.failing_since:
-            since_s = seconds_since(state.failing_since, tape.now)
-            why = f"{state.symbol}'s missing trades can't be fetched, for {in_words(since_s)} now"
-            yield f"{why}: {state.failure}.", since_s
+    lacking = [state for state in tape.symbols if state.open_gaps]
+    trouble, since = tape.look.trouble, tape.look.trouble_since
+    if lacking and trouble and since:
+        # What was in the way before anything was missing hindered nobody; a gap may know of it for longer.
+        since = max(since, min(state.missing_since or since for state in lacking))
+        since = min([since, *(state.failing_since or since for state in lacking if state.failure == trouble)])
+        yield _in_the_way("Missing trades", trouble, since, tape.now)
+    for state in lacking:
+        if state.failing_since and state.failure != trouble:
+            yield _in_the_way(f"{state.symbol}'s missing trades", state.failure, state.failing_since, tape.now)
+
+
+def _in_the_way(what: str, why: str, since: datetime, now: datetime) -> tuple[str, float]:
+    since_s = seconds_since(since, now)
+    return f"{what} can't be fetched, for {in_words(since_s)} now: {why.rstrip('.')}.", since_s
 
 
 def _losses(tape: TapeState) -> Iterator[str]:
     for state in tape.symbols:
         if state.lost_trades:
-            yield f"{state.symbol}: {state.lost_trades:,} trade(s) are not to be had ({state.outcomes})."
+            why = ", and ".join(str(Gap.Outcome(outcome).label) for outcome in state.outcomes)
+            yield f"{state.symbol}: {state.lost_trades:,} trade(s) are not to be had: {why}."
 
 
 def _wrong_clocks(alive: list[IngesterState]) -> Iterator[str]:

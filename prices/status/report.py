@@ -13,7 +13,7 @@ from django.conf import settings
 from prices import queries
 from prices.domain.times import format_second
 from prices.queries.tape import AuditResult, IngesterState, TapeState
-from prices.status.health import FAILING, HEALING, STARTING, Examiner, seconds_since
+from prices.status.health import FAILING, HEALING, STARTING, Examiner, is_recent, seconds_since
 from prices.status.words import describe
 
 # A running ingester beats each second: this many seconds without a beat, and people are told.
@@ -103,7 +103,7 @@ def _judge(
 def _level_of_failure(tape: TapeState) -> str:
     """Red when not even what is shown can be relied on: nobody looks, or nothing is there."""
     looked_at = tape.look.looked_at
-    nobody_looks = looked_at is None or seconds_since(looked_at, tape.now) > LOOK_WITHIN_S
+    nobody_looks = looked_at is None or not is_recent(looked_at, LOOK_WITHIN_S, tape.now)
     return RED if nobody_looks or all(state.newest_trade_at is None for state in tape.symbols) else AMBER
 
 

@@ -22,11 +22,10 @@ def traded(exchange, *symbols):
 
 def stored_trades():
     """Every row of `prices` as a Trade, in the order of the unique key."""
-    rows = Price.objects.order_by("symbol", "timestamp", "trade_id")
-    return [
-        Trade(row.symbol, microseconds(row.timestamp), row.trade_id, row.price, row.quantity, row.buyer_is_maker)
-        for row in rows
-    ]
+    rows = Price.objects.order_by("symbol", "timestamp", "trade_id").values_list(
+        *Trade._fields[:1], "timestamp", *Trade._fields[2:]
+    )
+    return [Trade(symbol, microseconds(time), *values) for symbol, time, *values in rows]
 
 
 def expected_trades(trades):

@@ -48,6 +48,10 @@ class Process:
     def output(self):
         return self._log.read_text()
 
+    @property
+    def pid(self):
+        return self._process.pid
+
     def wait_for_output(self, text):
         wait_until(lambda: text in self.output or self._process.poll() is not None)
         assert text in self.output, self.output
@@ -166,3 +170,14 @@ def end_all_other_connections():
             "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
             " WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
+
+
+def somebody_waits_for_a_lock():
+    """In this test's database; other tests on the same server don't count."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_stat_clear_snapshot()")  # it is kept for the whole transaction otherwise
+        cursor.execute(
+            "SELECT EXISTS (SELECT FROM pg_stat_activity"
+            " WHERE datname = current_database() AND wait_event_type = 'Lock')"
+        )
+        return cursor.fetchone()[0]

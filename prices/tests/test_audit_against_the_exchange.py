@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import orjson
 import pytest
 from django.core.management import CommandError, call_command
+from django.db.models import Min
 from django.utils import timezone
 
 from exchange_simulator import Trade, running_exchange
@@ -16,9 +17,10 @@ from prices import tape
 from prices.audit.auditor import audit_symbol
 from prices.audit.spans import Bounds
 from prices.binance.rest import ExchangeRefused, Kline, RestClient
+from prices.domain.intervals import floor_minute
 from prices.domain.times import MINUTE
-from prices.models import Candle, Gap, Price
-from prices.tests.factories import microseconds
+from prices.models import Candle, Coverage, Gap, Price
+from prices.tests.factories import microseconds, want
 from prices.tests.oracle import traded
 from prices.tests.test_audit import audit, audit_one, delete, rebuild_candles, sql
 
@@ -45,6 +47,7 @@ def stored(exchange, symbols):
     """The exchange's trades, all of them stored."""
     trades = [trade for trade in traded(exchange) if trade.timestamp_us < microseconds(LAST_MINUTE + MINUTE)]
     tape.store(trades)
+    want("BTCUSDT", trades[0].trade_id)
     return trades
 
 
@@ -55,6 +58,10 @@ def trades_of(minute):
 def delete_minute(minute):
     trades_of(minute).delete()
     Candle.objects.filter(minute=minute).delete()
+
+
+def want_from_the_first_that_is_left():
+    Coverage.objects.update(first_trade_id=Price.objects.aggregate(Min("trade_id"))["trade_id__min"])
 
 
 def test_a_tape_like_the_exchanges_is_proven_but_for_its_partial_first_and_last_minute(stored):
@@ -78,10 +85,30 @@ def test_a_tape_like_the_exchanges_is_proven_but_for_its_partial_first_and_last_
 def test_a_tape_that_began_and_ended_inside_a_minute_is_no_fault(stored):
     delete(stored[0].trade_id, stored[3].trade_id)
     delete(stored[-3].trade_id, stored[-1].trade_id)
+    want_from_the_first_that_is_left()
     rebuild_candles()
 
     assert audit("--against-exchange")[0] == 0
     assert audit("--against-exchange", *BOUNDS)[0] == 1
+
+
+@pytest.mark.parametrize("minute", [0, 1, 17, 59])
+def test_a_tape_that_began_at_any_minute_of_an_hour_is_no_fault(settings, symbols, minute):
+    began = FIRST_MINUTE + minute * MINUTE + timedelta(seconds=20)
+    with running_exchange(["BTCUSDT"]) as exchange:
+        settings.BINANCE_REST_URL = exchange.rest_url
+        for before in range(-70, 150):
+            exchange.trade(4, start_us=microseconds(FIRST_MINUTE + before * MINUTE), spacing_us=15_000_000)
+        stored = [trade for trade in traded(exchange) if trade.timestamp_us >= microseconds(began)]
+        tape.store(stored)
+        want("BTCUSDT", stored[0].trade_id)
+
+        code, report = audit_one("--against-exchange")
+
+    assert code == 0
+    assert report["exchange"]["compared"] > 50
+    began_at = datetime.fromisoformat(report["first_time"])
+    assert datetime.fromisoformat(report["exchange"]["start"]) == floor_minute(began_at) + MINUTE
 
 
 def test_with_start_and_end_their_minutes_are_compared_too(stored, exchange):
@@ -142,6 +169,7 @@ def test_minutes_missing_at_the_very_start_and_end_of_the_range_are_caught(store
     missing = [FIRST_MINUTE, FIRST_MINUTE + MINUTE, LAST_MINUTE]
     for minute in missing:
         delete_minute(minute)
+    want_from_the_first_that_is_left()
     assert audit(*BOUNDS)[0] == 0
 
     code, report = audit_one("--against-exchange", *BOUNDS)
@@ -178,7 +206,8 @@ def test_a_trade_that_the_exchange_never_had_is_caught(stored):
 def test_a_trade_that_is_gone_is_caught_when_the_ids_were_closed_up(stored):
     gone = trades_of(FIRST_MINUTE + 4 * MINUTE)[3].trade_id
     delete(gone)
-    sql("UPDATE prices SET trade_id = trade_id - 1 WHERE trade_id > %s", gone)
+    sql("UPDATE prices SET trade_id = -trade_id WHERE trade_id > %s", gone)  # rows of one time in any order
+    sql("UPDATE prices SET trade_id = -trade_id - 1 WHERE trade_id < 0")
     rebuild_candles()
     assert audit()[0] == 0
 
@@ -217,7 +246,7 @@ def test_what_the_exchange_lacks_itself_makes_no_difference_of_its_own(stored):
             last_missing_id=first + count - 1,
             closed_at=timezone.now(),
             outcome=Gap.Outcome.UNAVAILABLE,
-            unavailable_trades=count,
+            missing_trades=count,
         )
 
     code, report = audit_one("--against-exchange")
@@ -261,6 +290,66 @@ def test_long_quiet_stretches_are_compared_page_by_page(exchange, symbols):
     assert code == 0
     assert report["exchange"]["compared"] == Candle.objects.count() - 1
     assert exchange.rest_requests["klines"] - before <= 5
+
+
+def test_the_time_between_two_wanted_runs_is_not_compared(settings, symbols):
+    far = 30 * 24 * 60 * MINUTE
+    with running_exchange(["BTCUSDT"]) as exchange:
+        settings.BINANCE_REST_URL = exchange.rest_url
+        for begins in (START, START + far / 2, START + far):
+            for minute in range(10):
+                exchange.trade(20, start_us=microseconds(begins + minute * MINUTE), spacing_us=2_000_000)
+        trades = traded(exchange)
+        early = [trade for trade in trades if trade.timestamp_us < microseconds(START + 5 * MINUTE)]
+        late = [trade for trade in trades if trade.timestamp_us > microseconds(START + far + 5 * MINUTE)]
+        tape.store([*early, *late])
+        want("BTCUSDT", early[0].trade_id, early[-1].trade_id)
+        want("BTCUSDT", late[0].trade_id)
+        before = exchange.rest_requests["klines"]
+
+        code, report = audit_one("--against-exchange")
+        requests = exchange.rest_requests["klines"] - before
+
+    assert code == 0
+    assert report["exchange"]["notes"][2] == (
+        "2024-03-01T16:00Z to 2024-03-31T12:00Z is not compared: no trade of it is wanted"
+    )
+    assert report["exchange"]["lacking_missing_ids"] > 0  # the rest of the hours in which a run ends or begins
+    assert requests <= 3
+
+
+def test_a_minute_that_is_missing_from_a_wanted_run_is_compared_however_long_it_is_silent(stored, exchange):
+    trades = traded(exchange)
+    late = [trade._replace(timestamp_us=trade.timestamp_us + 10**12) for trade in trades[-5:]]
+    tape.store([trade._replace(trade_id=trade.trade_id + 1000) for trade in late])
+
+    code, report = audit_one("--against-exchange")
+
+    assert code == 1
+    assert not [note for note in report["exchange"]["notes"] if "no trade of it is wanted" in note]
+
+
+def test_what_was_traded_before_ids_began_anew_is_not_compared(stored):
+    turn = FIRST_MINUTE + 4 * MINUTE
+    old = trades_of(FIRST_MINUTE + MINUTE).first()
+    Price.objects.filter(pk=old.pk, timestamp=old.timestamp).update(price=99999)
+    rebuild_candles()
+    before, after = (
+        [trade.trade_id for trade in stored if (trade.timestamp_us < microseconds(turn)) == is_before]
+        for is_before in (True, False)
+    )
+    Coverage.objects.all().delete()
+    want("BTCUSDT", before[0], before[-1], ends_at=turn)
+    want("BTCUSDT", after[0], begins_at=turn)
+
+    code, report = audit_one("--against-exchange")
+
+    assert code == 0
+    assert report["exchange"]["compared"] == 5
+    assert (
+        "nothing before 2024-03-01T12:04Z is compared: the exchange has begun its ids anew"
+        in (report["exchange"]["notes"])
+    )
 
 
 class Clock:

@@ -12,13 +12,13 @@ from django.utils import timezone
 from prometheus_client.parser import text_string_to_metric_families
 
 from exchange_simulator import running_exchange
-from prices import metrics, tape
+from prices import metrics
 from prices.ingest.buffer import Buffer
 from prices.ingest.metrics import serving_metrics
 from prices.ingest.pipeline import Pipeline
 from prices.ingest.statistics import Statistics
-from prices.models import Gap, Ingester, Price
-from prices.tests.factories import trade
+from prices.models import Gap, Lease, Price
+from prices.tests.factories import alive, followed, looked, trade
 from prices.tests.waiting import wait_until
 from prices.web import measuring
 
@@ -47,16 +47,15 @@ def count_requests(client, *labels):
 def state(transactional_db, symbols):
     """A tape with something of everything."""
     now = timezone.now()
-    Ingester.objects.create(
-        name="host:1", started_at=now, beat_at=now - timedelta(seconds=9), connected=True, heals=True
-    )
-    tape.store([trade(trade_id, at=now - timedelta(minutes=2)) for trade_id in range(1, 301)])
-    Gap.objects.create(symbol="BTCUSDT", first_missing_id=400, last_missing_id=499, fetched_through_id=449)
+    alive(now - timedelta(seconds=9))
+    followed(*[trade(trade_id, at=now - timedelta(minutes=2)) for trade_id in range(1, 301)])
+    looked(now - timedelta(seconds=4))
+    Gap.objects.create(symbol="BTCUSDT", first_missing_id=400, last_missing_id=499, missing_trades=50)
     Gap.objects.create(
         symbol="ETHUSDT",
         first_missing_id=1,
         last_missing_id=5,
-        unavailable_trades=3,
+        missing_trades=3,
         outcome="unavailable",
         closed_at=now,
     )
@@ -74,6 +73,19 @@ def test_the_tape_is_described_over_http(live_server, state):
     assert (found["tracker_open_gaps", "BTCUSDT"], found["tracker_missing_trades", "BTCUSDT"]) == (1, 50)
     assert (found["tracker_open_gaps", "ETHUSDT"], found["tracker_unavailable_trades", "ETHUSDT"]) == (0, 3)
     assert 9 <= found["tracker_ingester_heartbeat_age_seconds", "host:1"] < 60
+    assert 4 <= found["tracker_look_age_seconds",] < 60
+    assert found["tracker_whole",] == 0
+
+
+def test_whole_is_a_number_too(live_server, transactional_db, symbols):
+    now = timezone.now()
+    alive(now)
+    followed(trade(1, at=now), trade(1, symbol="ETHUSDT", at=now))
+    looked(now)
+    assert scrape(f"{live_server.url}/metrics")["tracker_whole",] == 1
+
+    Lease.objects.update(looked_at=now - timedelta(minutes=2))
+    assert scrape(f"{live_server.url}/metrics")["tracker_whole",] == 0
 
 
 def test_a_database_out_of_reach_leaves_the_rest(client, monkeypatch):

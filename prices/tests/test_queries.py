@@ -46,7 +46,7 @@ def test_latest_prices_come_by_name_and_leave_out_symbols_without_a_price(symbol
 def test_the_price_at_a_second_is_never_a_later_trade():
     tape.store([trade(1, "100", at=NOON - SECOND), trade(2, "200", at=NOON + MICROSECOND)])
 
-    assert queries.price_at_second("BTCUSDT", NOON) == PriceAtSecond(Decimal(100), NOON - SECOND, True)
+    assert queries.price_at_second("BTCUSDT", NOON) == PriceAtSecond(Decimal(100), NOON - SECOND, False)
     assert queries.price_at_second("BTCUSDT", NOON + MICROSECOND).price == 200
 
 
@@ -68,7 +68,7 @@ def test_high_and_low_are_those_of_the_half_open_minute():
         ]
     )
 
-    assert queries.high_low("BTCUSDT", NOON) == HighLow(Decimal(300), Decimal(100), True)
+    assert queries.high_low("BTCUSDT", NOON) == HighLow(Decimal(300), Decimal(100), False)
     assert queries.high_low("BTCUSDT", NOON + 2 * minute) == HighLow(None, None, False)
 
 
@@ -99,25 +99,21 @@ def test_a_connection_that_died_inside_a_transaction_is_not_replaced(symbols):
     connection.close()
 
 
-def test_a_price_is_settled_when_the_next_trade_has_the_next_id():
-    tape.store([trade(1, at=NOON), trade(2, at=NOON + SECOND), trade(4, at=NOON + 2 * SECOND)])
-
-    asked = [queries.price_at_second("BTCUSDT", NOON + number * SECOND) for number in range(3)]
-
-    assert [found.settled for found in asked] == [True, False, False]
-
-
-def test_high_and_low_are_settled_when_no_id_is_missing_from_the_trade_before_to_the_one_after():
+def test_answers_are_settled_when_no_id_is_missing_around_their_minute_and_the_ones_beside_it():
     minute = timedelta(minutes=1)
-    ids = {0: [1], 1: [2, 3], 2: [4, 6], 3: [7], 4: [9], 5: [10], 7: [11]}  # by minute; 5 and 8 are missing
+    # By minute: 8 is missing, and nothing was traded in the tenth.
+    ids = {0: [1], 1: [2], 2: [3, 4], 3: [5], 4: [6], 5: [7, 9], 6: [10], 7: [11], 8: [12], 10: [13], 11: [14]}
     for number, members in ids.items():
-        tape.store([trade(each, at=NOON + number * minute) for each in members])
+        tape.store([trade(each, at=NOON + number * minute + 20 * SECOND) for each in members])
+    minutes = range(-1, 13)
 
-    asked = [queries.high_low("BTCUSDT", NOON + number * minute) for number in range(-1, 9)]
+    prices = [queries.price_at_second("BTCUSDT", NOON + number * minute + 30 * SECOND) for number in minutes]
+    highs = [queries.high_low("BTCUSDT", NOON + number * minute) for number in minutes]
 
-    settled = [number for number, found in enumerate(asked, -1) if found.settled]
-    assert settled == [1, 5, 6]
-    assert asked[7] == HighLow(None, None, True)
+    for asked in (prices, highs):
+        settled = [number for number, found in zip(minutes, asked, strict=True) if found and found.settled]
+        assert settled == [2, 3, 7, 8, 9, 10]
+    assert highs[minutes.index(9)] == HighLow(None, None, True)
 
 
 LONG_TAPE = """
@@ -175,6 +171,15 @@ def test_each_question_takes_index_only_scans_that_read_no_more_than_they_need(a
 
 
 @pytest.mark.django_db(transaction=True)
+def test_whether_answers_are_settled_takes_an_index_scan_of_a_few_candles(a_long_tape):
+    for symbol, name in itertools.product(["BTCUSDT", RARE, "NOSUCH"], ["at a second", "high and low"]):
+        for scan in scans_when("candles", QUESTIONS[name][0], symbol):
+            assert scan["Node Type"] == "Index Scan", (symbol, name)
+            assert scan["Index Name"] == "candles_symbol_minute", (symbol, name)
+            assert scan["Actual Rows"] <= 7, (symbol, name)
+
+
+@pytest.mark.django_db(transaction=True)
 def test_candles_take_index_scans_that_read_no_more_than_they_need(a_long_tape):
     stretches = [(None, None), (NOON, None), (None, NOON + timedelta(days=3))]
     for case in itertools.product(["BTCUSDT", RARE, "NOSUCH"], INTERVALS.values(), stretches):
@@ -184,7 +189,10 @@ def test_candles_take_index_scans_that_read_no_more_than_they_need(a_long_tape):
         for scan in scans_when(table, queries.candles, symbol, length, start, end, 10):
             assert scan["Node Type"] in ("Index Scan", "Index Only Scan"), case
             assert scan["Index Name"] == f"{table}_symbol_{time}", case
-            assert scan["Actual Rows"] <= 10 * (length // kept), case
+            assert scan["Actual Rows"] <= 10 * (length // kept) + 4, case
+        for scan in scans_when("prices", queries.candles, symbol, length, start, end, 10):
+            assert scan["Node Type"] == "Index Only Scan", case
+            assert scan["Actual Rows"] <= 1, case
 
 
 @pytest.mark.django_db(transaction=True)

@@ -4,14 +4,15 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
-from django.db import connections
+from django.db import connection, connections
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.django import TestCase
 
 from prices import tape
 from prices.domain.trade import Trade
-from prices.models import Candle, Price, Symbol
+from prices.models import Candle, Coverage, HourCandle, Price, Symbol
+from prices.schema import OutdatedCode
 from prices.tests.factories import NOON, microseconds, trade
 from prices.tests.oracle import assert_the_tape_equals, stored_trades
 
@@ -203,3 +204,102 @@ def test_three_writers_at_once_neither_deadlock_nor_count_twice(seed, batch_size
 
     assert errors == []
     assert_the_tape_equals(trades)
+
+
+MILLISECOND = timedelta(milliseconds=1)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("size", [1, 40, 1200])
+def test_the_same_ids_in_another_unit_are_stored_once(size):
+    exact = [trade(number, at=NOON + number * timedelta(microseconds=12_345)) for number in range(size)]
+    rough = [each._replace(timestamp_us=each.timestamp_us // 1000 * 1000) for each in exact[1:]]
+    tape.store(exact)
+
+    stored = tape.store(rough)
+
+    assert (stored.inserted, stored.duplicates + stored.contradictions) == (0, size - 1)
+    assert_the_tape_equals(exact)
+
+
+@pytest.mark.django_db
+def test_of_two_times_for_an_id_in_one_batch_the_first_counts():
+    first, second = trade(1), trade(1, at=NOON + MILLISECOND)
+
+    assert tape.store([first, second, trade(2)]) == tape.Stored(2, 0, 1)
+    assert stored_trades() == [first, trade(2)]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("apart", [MILLISECOND, timedelta(minutes=1), timedelta(minutes=59)])
+def test_an_id_that_is_told_with_another_time_within_the_hour_is_left_out(apart):
+    tape.store([trade(1), trade(2), trade(3)])
+
+    assert tape.store([trade(2, at=NOON + apart), trade(4, at=NOON + apart)]) == tape.Stored(1, 0, 1)
+    assert tape.store([trade(2, at=NOON - apart)]) == tape.Stored(0, 0, 1)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_writers_in_two_units_at_once_store_each_id_once():
+    exact = [trade(number, at=NOON + number * timedelta(microseconds=7_777)) for number in range(2000)]
+    rough = [each._replace(timestamp_us=each.timestamp_us // 1000 * 1000) for each in exact]
+    errors = []
+
+    def write(trades):
+        try:
+            for start in range(0, len(trades), 100):
+                tape.store(trades[start : start + 100])
+        except Exception as error:
+            errors.append(error)
+        finally:
+            connections.close_all()
+
+    writers = [threading.Thread(target=write, args=[trades]) for trades in (exact, rough)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+
+    assert errors == []
+    assert sorted(each.trade_id for each in stored_trades()) == list(range(2000))
+    assert_the_tape_equals(stored_trades())
+
+
+@pytest.mark.django_db
+def test_rows_added_by_hand_are_no_obstacle():
+    Price.objects.create(
+        symbol="BTCUSDT", timestamp=NOON, trade_id=2, price=Decimal(1), quantity=Decimal(1), buyer_is_maker=True
+    )
+
+    assert tape.store([trade(1), trade(2), trade(3)]) == tape.Stored(2, 1, 0)
+
+
+@pytest.mark.django_db
+def test_a_symbol_is_wanted_from_its_first_followed_trade_on():
+    tape.store([trade(1)])
+    tape.store([trade(5), trade(4)], followed=["BTCUSDT", "ETHUSDT"])
+    tape.store([trade(9), trade(2)], followed=["BTCUSDT"])
+
+    run = Coverage.objects.get()
+    assert (run.symbol, run.first_trade_id, run.last_trade_id) == ("BTCUSDT", 4, None)
+
+
+@pytest.mark.django_db
+def test_what_an_audit_proved_of_an_hour_ends_with_the_next_trade_in_it():
+    tape.store([trade(1), trade(2, at=NOON + timedelta(hours=1))])
+    HourCandle.objects.update(proven_at=NOON)
+
+    tape.store([trade(3, at=NOON + timedelta(hours=1)), trade(1)])
+
+    assert list(HourCandle.objects.order_by("hour").values_list("proven_at", flat=True)) == [NOON, None]
+
+
+@pytest.mark.django_db
+def test_code_that_is_older_than_the_tables_writes_nothing():
+    with connection.cursor() as cursor:
+        cursor.execute("INSERT INTO django_migrations (app, name, applied) VALUES ('prices', '9999_later', now())")
+
+    with pytest.raises(OutdatedCode, match="9999_later"):
+        tape.store([trade(1)])
+
+    assert not Price.objects.exists()

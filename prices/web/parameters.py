@@ -22,6 +22,15 @@ MOST_CANDLES = 1000
 MOST_SYMBOLS = 100
 
 _LONGEST_NUMBER = 9
+# DRF's own: ?format=json or ?format=api.
+_FORM_OF_THE_ANSWER = "format"
+
+
+def refuse_unknown(query: QueryDict, *known: str) -> None:
+    """Raise for every parameter that is none of these: what nobody reads would be passed over in silence."""
+    told = f"Known: {', '.join(known)}." if known else "There are none here."
+    if unknown := [name for name in query if name not in known and name != _FORM_OF_THE_ANSWER]:
+        raise ValidationError({name: [f"Unknown parameter. {told}"] for name in unknown})
 
 
 def read_symbol(query: QueryDict) -> str:

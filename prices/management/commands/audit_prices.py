@@ -9,13 +9,12 @@ from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
-from django.db import Error, InterfaceError, OperationalError, ProgrammingError
-from tqdm import tqdm
-from tqdm.contrib.logging import logging_redirect_tqdm
+from django.db import Error
 
 from prices.audit import reading
 from prices.audit.as_json import dict_of
@@ -24,40 +23,61 @@ from prices.audit.findings import SymbolAudit
 from prices.audit.spans import Bounds, whole_minutes
 from prices.audit.text import lines_of
 from prices.binance.rest import ExchangeRefused, RestClient
-from prices.domain.times import format_zulu, parse_timestamp
+from prices.domain.times import format_zulu
+from prices.management.asking import (
+    CANNOT_BE_DONE,
+    checked_symbols,
+    checked_time,
+    database_errors_in_a_sentence,
+    progress_bar,
+    refuse_empty,
+)
 from prices.models import Audit
 
 SHOWN_FINDINGS = 10
 # Findings end with 1; Django's own errors would too.
-CANNOT_AUDIT = 2
 
 EPILOG = """\
 what is proven, symbol by symbol:
-  every trade id between the first and the last is stored, and stored once;
-  every candle is what its minute's trades amount to, recomputed one by one;
+  every trade id that is wanted (the table coverage) is stored;
+  no id is stored twice (where the exchange has begun its ids anew: twice since then);
+  every candle is what its minute's or hour's trades amount to, recomputed one by one;
   with --against-exchange: every whole minute has the number of trades, open, high, low, close, volume and quote volume
   (price times quantity, summed up) that the exchange's own 1-minute klines tell.
 
-  Without --against-exchange a price that was changed shows if it changes its minute's candle. Trades before the first
-  one and after the last show only against the exchange, and only if --start and --end name the time in which they
-  should be there: without these the first and the last minute of the tape, in which it began and ends, are left out.
+  Without --against-exchange a price that was changed shows if it changes its minute's candle. A stored trade that
+  nobody wants is no fault. Trades before the first wanted id, and after the newest one, show only against the exchange,
+  and only if --start and --end name the time in which they should be there: without these the first and the last minute
+  of the tape, in which it began and ends, are left out. So is the time between two runs of wanted ids.
+
+what is read:
+  An hour that is over, in which no id is missing and all is right, is marked as proven in its candle, and not read
+  again until something is stored in it: an audit costs as much as is new. The ids of such hours are still held against
+  all others. What somebody changed or deleted by hand in SQL, or a broken disk lost, shows only where it is read again:
+  --full reads everything. So does --against-exchange, within --start and --end, since no candle has quote volumes.
 
 missing ids:
   unexplained     nothing accounts for them: a fault
   in open gaps    found, and still to be healed: a fault for now
-  unavailable     in gaps that were closed because the exchange itself has not got them: shown, but no fault
+  others          in gaps that were closed because the exchange itself has not got them, or no longer knows the symbol,
+                  or has begun its ids anew, or because they are not wanted any more: shown, but no fault
+
+wrong candles:
+  The report names the command that makes them what their trades amount to (rebuild_candles).
 
 exit code:
-  0  all is proven (also when ids are unavailable at the exchange)
+  0  all is proven (also when ids are missing for a known reason)
   1  something is off: ids missing, an open gap, trades stored twice, a wrong candle, a minute unlike the exchange's
   2  the audit could not be done
 
 It may run while stream_prices does. Times are ISO 8601, UTC unless they have an offset; inside a minute they are moved
-to the whole minute around them. --json: prices are strings with every digit, the exchange's side is null without
---against-exchange. An audit of everything is noted, for the page and the admin.
+to the whole minute around them. Hours are proven as a whole: what --start or --end cuts is read each time. --json:
+prices are strings with every digit, the exchange's side is null without --against-exchange. An audit of everything is
+noted, for the page and the admin.
 
 examples:
   python manage.py audit_prices
+  python manage.py audit_prices --full
   python manage.py audit_prices --symbol BTCUSDT --start 2026-05-29 --end 2026-05-30 --against-exchange
   python manage.py audit_prices --json --all > audit.json
 """
@@ -71,11 +91,19 @@ class Command(BaseCommand):
         return super().create_parser(prog_name, subcommand, **kwargs)
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--symbol", nargs="+", metavar="SYMBOL", help="these only (default: all that have trades)")
+        parser.add_argument(
+            "--symbol",
+            nargs="+",
+            metavar="SYMBOL",
+            help="these only (default: all that have trades, or should)",
+        )
         parser.add_argument("--start", metavar="TIME", help="from this time on (default: the tape's first trade)")
         parser.add_argument("--end", metavar="TIME", help="before this time (default: the tape's newest trade)")
         parser.add_argument(
             "--against-exchange", action="store_true", help="compare with the exchange's klines as well"
+        )
+        parser.add_argument(
+            "--full", action="store_true", help="read everything again, also what was proven before and has not changed"
         )
         parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
         parser.add_argument(
@@ -83,7 +111,7 @@ class Command(BaseCommand):
         )
 
     def handle(self, *_: Any, **options: Any) -> None:
-        wanted = Bounds(_checked_time("--start", options["start"]), _checked_time("--end", options["end"]))
+        wanted = Bounds(checked_time("--start", options["start"]), checked_time("--end", options["end"]))
         bounds = _checked_bounds(wanted)
         keep = None if options["all"] else SHOWN_FINDINGS
         with _errors_in_a_sentence():
@@ -91,9 +119,11 @@ class Command(BaseCommand):
             show = None if options["json"] else self.stdout.write
             if show and bounds != wanted:
                 show(f"Only whole minutes are audited: from {_shown(bounds.start)} to {_shown(bounds.end)}.")
-            audits = _audit(symbols, bounds, _client() if options["against_exchange"] else None, keep, show)
+            client = _client() if options["against_exchange"] else None
+            audit = partial(audit_symbol, bounds=bounds, client=client, full=options["full"], keep=keep)
+            audits = [_audit(symbol, audit, keep, show) for symbol in symbols]
         if not audits:
-            raise CommandError("Nothing is stored yet, so nothing is proven.", returncode=CANNOT_AUDIT)
+            raise CommandError("Nothing is stored yet, so nothing is proven.", returncode=CANNOT_BE_DONE)
         if bounds == Bounds() and not options["symbol"]:
             self._note(audits, against_exchange=options["against_exchange"])
         if options["json"]:
@@ -117,92 +147,44 @@ class Command(BaseCommand):
 
 
 def _audit(
-    symbols: list[str], bounds: Bounds, client: RestClient | None, keep: int | None, show: Callable[[str], Any] | None
-) -> list[SymbolAudit]:
-    audits = []
-    for symbol in symbols:
-        with _progress_bar(symbol) as on_progress:
-            audit = audit_symbol(symbol, bounds, client=client, keep=keep, on_progress=on_progress)
-        audits.append(audit)
-        if show:
-            show("\n".join([*lines_of(audit, keep), ""]))
-    return audits
-
-
-@contextmanager
-def _progress_bar(symbol: str) -> Iterator[Callable[[float], None]]:
-    """On a terminal only, and on stderr: stdout is for the report."""
-    with (
-        logging_redirect_tqdm(),
-        tqdm(
-            desc=symbol,
-            total=1.0,
-            bar_format="{desc} {percentage:3.0f}%|{bar}| {elapsed}<{remaining}",
-            leave=False,
-            disable=not sys.stderr.isatty(),
-        ) as bar,
-    ):
-        yield lambda share: bar.update(share - bar.n)
+    symbol: str, audit: Callable[..., SymbolAudit], keep: int | None, show: Callable[[str], Any] | None
+) -> SymbolAudit:
+    with progress_bar(symbol) as on_progress:
+        audited = audit(symbol, on_progress=on_progress)
+    if show:
+        show("\n".join([*lines_of(audited, keep), ""]))
+    return audited
 
 
 @contextmanager
 def _errors_in_a_sentence() -> Iterator[None]:
     try:
-        yield
-    except ProgrammingError as error:
-        raise CommandError(
-            f"The database is not ready, its tables are missing. Run: {settings.COMMAND} migrate",
-            returncode=CANNOT_AUDIT,
-        ) from error
-    except (OperationalError, InterfaceError) as error:
-        raise CommandError(f"The database does not answer: {str(error).strip()}", returncode=CANNOT_AUDIT) from error
+        with database_errors_in_a_sentence():
+            yield
     except ExchangeRefused as error:
-        raise CommandError(f"Nothing is proven against the exchange: {error}", returncode=CANNOT_AUDIT) from error
+        raise CommandError(f"Nothing is proven against the exchange: {error}", returncode=CANNOT_BE_DONE) from error
     except KeyboardInterrupt as error:
-        raise CommandError("Stopped before the end.", returncode=CANNOT_AUDIT) from error
-
-
-def _checked_time(option: str, text: str | None) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        return parse_timestamp(text)
-    except ValueError as error:
-        raise CommandError(
-            f"{option} {text!r} is not a time in ISO 8601. Write it like 2026-05-29T08:30 (UTC), or add an offset "
-            "like +02:00.",
-            returncode=CANNOT_AUDIT,
-        ) from error
+        raise CommandError("Stopped before the end.", returncode=CANNOT_BE_DONE) from error
 
 
 def _checked_bounds(wanted: Bounds) -> Bounds:
     try:
         bounds = whole_minutes(wanted)
     except OverflowError as error:
-        raise CommandError("--end is beyond the year 9999.", returncode=CANNOT_AUDIT) from error
-    if wanted.start and wanted.end and wanted.start >= wanted.end:
-        raise CommandError("--start must lie before --end.", returncode=CANNOT_AUDIT)
+        raise CommandError("--end is beyond the year 9999.", returncode=CANNOT_BE_DONE) from error
+    refuse_empty(*wanted)
     return bounds
 
 
 def _checked_symbols(names: list[str] | None) -> list[str]:
-    if names is None:
-        return reading.auditable_symbols()
-    symbols = sorted({name.upper() for name in names})
-    for symbol in symbols:
-        if not reading.is_known(symbol):
-            raise CommandError(
-                f"{symbol} is unknown: it is not among the symbols, and no trade of it is stored.",
-                returncode=CANNOT_AUDIT,
-            )
-    return symbols
+    return reading.auditable_symbols() if names is None else checked_symbols(names, reading.is_known)
 
 
 def _client() -> RestClient:
     url: str = settings.BINANCE_REST_URL
     if not url.startswith(("https://", "http://")):
         raise CommandError(
-            f"BINANCE_REST_URL must begin with https:// or http://; it is {url!r}.", returncode=CANNOT_AUDIT
+            f"BINANCE_REST_URL must begin with https:// or http://; it is {url!r}.", returncode=CANNOT_BE_DONE
         )
     return RestClient(url)
 

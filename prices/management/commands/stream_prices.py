@@ -15,7 +15,7 @@ from typing import Any, Self
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
-from django.db import InterfaceError, OperationalError, ProgrammingError
+from django.db import Error, InterfaceError, OperationalError, ProgrammingError
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
@@ -27,6 +27,7 @@ from prices.ingest.metrics import serving_metrics
 from prices.ingest.pipeline import Pipeline
 from prices.ingest.status import StatusReport
 from prices.queries.deadline import ask_within
+from prices.schema import OtherSchema, refuse_other_schema
 
 logger = logging.getLogger(__name__)
 
@@ -112,13 +113,13 @@ class Command(BaseCommand):
                 pipeline = Pipeline(
                     ws_url, rest_url, followed, follow_tracked=not wanted, silence_limit_s=options["silence_limit"]
                 )
-                with _metrics(pipeline, options["metrics_port"], options["metrics_address"]):
+                with _metrics(pipeline, options["metrics_port"], options["metrics_address"]), _schema_explained():
                     _stream(pipeline, stop)
 
 
 def _stream(pipeline: Pipeline, stop: StopSignal) -> None:
     with _terminal_line() as show, pipeline:
-        report = StatusReport(pipeline.statistics, pipeline.buffer, show)
+        report = StatusReport(pipeline.statistics, pipeline.buffer, show, exchange_now_us=pipeline.exchange_now_us)
         while not stop:
             pipeline.wait(POLL_INTERVAL_S)
             report.tick()
@@ -149,8 +150,12 @@ def _checked_symbols(names: list[str]) -> list[str]:
 
 
 def _choose_symbols(wanted: list[str]) -> list[str]:
+    _refuse_other_schema()
     tape.add_symbols(wanted, tracked=False)
-    symbols = wanted or queries.tracked_symbols()
+    tracked = queries.tracked_symbols()
+    symbols = wanted or tracked
+    if left_out := ", ".join(sorted(set(tracked).difference(symbols))):
+        logger.warning("--symbols leaves out tracked symbols, which this ingester does not follow: %s", left_out)
     if not symbols:
         raise CommandError("No symbol is tracked. Add one in the admin, or name some: --symbols BTCUSDT ETHUSDT")
     return symbols
@@ -161,6 +166,8 @@ def _when_database_answers(ask: Callable[[], list[str]], stop: StopSignal) -> li
     for delay_s in backoff_delays(longest_s=5.0):
         try:
             return ask_within(ANSWER_WITHIN_S, ask)
+        except OtherSchema as error:
+            raise CommandError(str(error)) from error
         except ProgrammingError as error:
             raise CommandError(
                 f"The database is not ready, its tables are missing. Run: {settings.COMMAND} migrate"
@@ -171,6 +178,27 @@ def _when_database_answers(ask: Callable[[], list[str]], stop: StopSignal) -> li
         if stop:
             break
     return []
+
+
+def _refuse_other_schema() -> None:
+    refuse_other_schema(queries.newest_migration(), f"{settings.COMMAND} migrate")
+
+
+@contextmanager
+def _schema_explained() -> Iterator[None]:
+    """What the tables no longer take, since somebody migrated them meanwhile, ends in a sentence."""
+    try:
+        yield
+    except OtherSchema as error:
+        raise CommandError(str(error)) from error
+    except Error as error:
+        try:
+            ask_within(ANSWER_WITHIN_S, _refuse_other_schema)
+        except OtherSchema as reason:
+            raise CommandError(str(reason)) from error
+        except (Error, TimeoutError):
+            logger.warning("which version the tables are of can't be told now")
+        raise
 
 
 @contextmanager

@@ -6,6 +6,8 @@ import { milliseconds } from "./numbers.js";
 const PAGE = 500;
 const TIMEOUT_MS = 10_000;
 const BESIDE = PAGE / 2;
+// The newest candles are not proven whole yet: that takes a neighbour which is whole itself, and some seconds more.
+const PROVEN_AFTER_S = 180;
 
 export const SECONDS = { "1m": 60, "3m": 180, "5m": 300, "15m": 900, "30m": 1800, "1h": 3600, "4h": 14400, "1d": 86400 };
 
@@ -57,16 +59,26 @@ export class Candles {
     await this.reload(this.rows.length - 1);
   }
 
-  /** Insert or replace one, unless it is older news; one that lies before what is kept is left to older(). */
+  /** Insert or replace one, unless it is older news; one that lies before what is kept is left to older().
+   *  True when something is different now. */
   put(row) {
     let index = this.rows.length;
     while (index > 0 && this.rows[index - 1].start > row.start) index -= 1;
     const kept = this.rows[index - 1];
     if (kept?.start === row.start) {
-      if (row.trade_count > kept.trade_count || (row.trade_count === kept.trade_count && !kept.complete)) {
-        this.rows[index - 1] = row;
-      }
-    } else if (index > 0 || this.rows.length === 0) this.rows.splice(index, 0, row);
+      const isNews = row.trade_count > kept.trade_count || (row.trade_count === kept.trade_count && !kept.complete);
+      if (isNews) this.rows[index - 1] = row;
+      return isNews && (row.trade_count !== kept.trade_count || row.complete);
+    }
+    const belongs = index > 0 || this.rows.length === 0;
+    if (belongs) this.rows.splice(index, 0, row);
+    return belongs;
+  }
+
+  /** Not complete so long after it began that it is not merely waiting for its last trades and its neighbours'. */
+  lacksTrades(row, now) {
+    const wait = Math.max(2 * SECONDS[this.interval], PROVEN_AFTER_S);
+    return !row.complete && now - milliseconds(row.start) > wait * 1000;
   }
 
   async ask(parameters) {

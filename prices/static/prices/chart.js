@@ -10,26 +10,28 @@ import { fill, inUtc, showLocalTime } from "./rows.js";
 const { createChart, createSeriesMarkers, CandlestickSeries, HistogramSeries } = window.LightweightCharts ?? {};
 
 const LOAD_WITHIN = 30; // candles from the edge
-const GROWING = "it is still growing.";
+const GROWING = "Still growing, not proven whole yet.";
+const YOUNG = "Not proven whole yet: its last trades or its neighbours' may still be on their way.";
 const SHOWN_AT_FIRST = 120;
 const FEWEST_SHOWN = 30;
 const KEYS = { ArrowLeft: -1, ArrowRight: 1, PageUp: -20, PageDown: 20, Home: -Infinity, End: Infinity };
 const ZOOM = { "+": 0.7, "=": 0.7, "-": 1.4 };
 
 /** The chart; or, without the library, what says so and lets the rest of the page be. */
-export function makeChart(section, candlesUrl, watch) {
-  if (createChart) return new Chart(section, candlesUrl, watch);
+export function makeChart(section, candlesUrl, feed) {
+  if (createChart) return new Chart(section, candlesUrl, feed);
   section.querySelector("#chart-note").textContent = "The chart could not be loaded. Reload the page.";
   const nothing = () => {};
   return { show: nothing, update: nothing, setGaps: nothing, reload: nothing, showAnswer: nothing, clearMark: nothing };
 }
 
 class Chart {
-  /** `watch(symbol, interval)` asks for its newest candles to be pushed. */
-  constructor(section, candlesUrl, watch) {
+  /** `watch(symbol, interval)` asks for its newest candles to be pushed; `now()` is the server's time. */
+  constructor(section, candlesUrl, { watch, now }) {
     this.section = section;
     this.url = candlesUrl;
     this.watch = watch;
+    this.now = now;
     this.canvas = section.querySelector("#chart-canvas");
     this.legend = section.querySelector("#chart-legend");
     this.note = section.querySelector("#chart-note");
@@ -186,18 +188,14 @@ class Chart {
     const wasEmpty = candles.rows.length === 0;
     const before = candles.rows.at(-1)?.start;
     if (before && rows[0].start > before) return this.reload(); // what lies between may have become complete, or was missed
-    for (const row of rows) candles.put(row);
-    if (wasEmpty || rows.length > 2) return this.setData();
-    const isWider = this.learn(rows);
-    if (isWider) this.setPrecision();
-    for (const row of candles.rows.slice(-rows.length)) {
-      if (row.start < before) continue; // the chart takes no update of the past; setData() does
+    const changed = rows.filter((row) => candles.put(row));
+    const isLastOnly = changed.every((row) => row.start === before) && this.countHollow() === this.hollow;
+    if (wasEmpty || !isLastOnly) return this.setData(); // the chart takes no update of the past
+    if (this.learn(changed)) this.setPrecision();
+    for (const row of changed) {
       this.prices.update(this.bar(row));
       this.volumes.update(volume(row));
     }
-    const turned = rows.length > 1 && rows[0].start < before && rows[0].complete !== this.shownComplete;
-    if (turned || before !== candles.rows.at(-1).start) this.setData();
-    this.describe();
     this.showLegend();
   }
 
@@ -226,7 +224,7 @@ class Chart {
     this.setPrecision();
     this.prices.setData(rows.map((row) => this.bar(row)));
     this.volumes.setData(rows.map(volume));
-    this.shownComplete = rows.at(-2)?.complete;
+    this.hollow = this.countHollow();
     const range = this.chart.timeScale().getVisibleLogicalRange();
     if (range) this.showWayBack(range);
     this.drawMark();
@@ -235,10 +233,11 @@ class Chart {
     else this.showCursor();
   }
 
-  /** What is drawn, for whoever looks at the element and not at the pixels: how many, from when to when. */
+  /** What is drawn, for whoever looks at the element and not at the pixels: how many, how many of them hollow, from when to when. */
   describe() {
     const { rows } = this.candles;
     this.canvas.dataset.candles = rows.length;
+    this.canvas.dataset.hollow = this.hollow;
     this.canvas.dataset.first = rows[0]?.start ?? "";
     this.canvas.dataset.last = rows.at(-1)?.start ?? "";
   }
@@ -253,11 +252,15 @@ class Chart {
     this.prices.applyOptions({ priceFormat: { type: "price", precision, minMove: 10 ** -precision } });
   }
 
-  /** One that is not complete is hollow and grey. */
+  countHollow() {
+    return this.candles.rows.filter((row) => this.candles.lacksTrades(row, this.now())).length;
+  }
+
+  /** One that lacks trades is hollow and grey. */
   bar(row) {
-    const { open, high, low, close, complete } = row;
+    const { open, high, low, close } = row;
     const bar = { time: seconds(row), open: +open, high: +high, low: +low, close: +close };
-    if (complete) return bar;
+    if (!this.candles.lacksTrades(row, this.now())) return bar;
     const { muted } = this.colours;
     return { ...bar, color: "transparent", borderColor: muted, wickColor: muted };
   }
@@ -288,20 +291,21 @@ class Chart {
     if (start.textContent !== text) start.textContent = text;
     showLocalTime(start, row.start);
     fill(this.legend, { values: `Open ${open} High ${high} Low ${low} Close ${close} Volume ${row.volume} Trades ${count}` });
-    const reason = row.complete ? "" : `Not complete: ${this.reason(row)}`;
+    const reason = row.complete ? "" : this.reason(row);
     if (incomplete.textContent !== reason) incomplete.textContent = reason;
-    incomplete.classList.toggle("growing", reason.endsWith(GROWING));
+    incomplete.classList.toggle("growing", [GROWING, YOUNG].includes(reason));
     incomplete.hidden = row.complete;
   }
 
   reason(row) {
     const { rows, reachesNow, reachesBeginning, interval } = this.candles;
-    const over = (seconds(row) + SECONDS[interval]) * 1000 <= Date.now();
-    if (reachesNow && row === rows.at(-1)) return over ? "no later trade has shown yet that it is." : GROWING;
-    if (row === rows[0] && reachesBeginning) return "the tape begins in it.";
-    if (this.gaps.open || this.gaps.missing) return "trades of it are missing, and being fetched.";
-    if (this.gaps.unavailable) return "it lacks trades that the exchange itself no longer has.";
-    return "its trades or its neighbours' are not all here yet.";
+    if ((seconds(row) + SECONDS[interval]) * 1000 > this.now()) return GROWING;
+    if (row === rows[0] && reachesBeginning) return "Not complete: the tape begins in it.";
+    if (!this.candles.lacksTrades(row, this.now())) return YOUNG;
+    if (reachesNow && row === rows.at(-1)) return "Not complete: no later trade has shown yet that it is.";
+    if (this.gaps.open || this.gaps.missing) return "Not complete: trades of it are missing, and being fetched.";
+    if (this.gaps.unavailable) return "Not complete: it lacks trades that the exchange itself no longer has.";
+    return "Not complete: its trades or its neighbours' are not all here yet.";
   }
 
   /** Look at what stands at the right edge; or leave the view as it is when `onlyIfHidden` is in it. */

@@ -8,10 +8,12 @@ import { Cards } from "./prices.js";
 import { answerInPlace } from "./questions.js";
 import { inUtc, showLocalTime } from "./rows.js";
 import { Trust } from "./trust.js";
+import { Watchlist } from "./watchlist.js";
 
 const TICK_MS = 250;
 const RELOAD_WITHOUT_PAGE_MS = 2000;
 const CHOICE = "chart"; // what was last looked at, in this browser
+const TITLE = document.title;
 
 const find = (selector) => document.querySelector(selector);
 const urls = document.body.dataset;
@@ -31,14 +33,20 @@ async function reloadWhenBack() {
 
 function begin() {
   const staleAfterMs = Number(urls.staleAfterS) * 1000;
-  const cards = new Cards(find("#prices"), urls.candles, staleAfterMs);
+  const show = (symbol) => chosen.show(symbol);
+  const showAndLook = (symbol) => {
+    show(symbol);
+    bringIntoView(find("#chart"));
+  };
+  const see = (symbols) => feed.see(symbols);
   const trust = new Trust(find("#trust"), find(".state"), staleAfterMs);
   const feed = new Feed(urls, {
     prices(prices) {
-      cards.show(prices);
+      list.show(prices);
+      showTitle();
       tick();
     },
-    movements: (movements) => cards.showMovements(movements),
+    movements: (movements) => list.showMovements(movements),
     candles: (candles) => chart.update(candles),
     status(status) {
       const isBack = status.database && trust.status?.database === false;
@@ -51,26 +59,50 @@ function begin() {
       trust.setCame(how);
     },
   });
-  const chart = makeChart(find("#chart"), urls.candles, (symbol, interval) => feed.watch(symbol, interval));
+  const list = find(".watchlist")
+    ? new Watchlist(find("#prices"), urls, staleAfterMs, { show: showAndLook, see })
+    : new Cards(find("#prices"), urls.candles, staleAfterMs, show);
+  const chart = makeChart(find("#chart"), urls.candles, {
+    watch: (symbol, interval) => feed.watch(symbol, interval),
+    now: () => feed.now(),
+  });
   const catchUp = () => {
     chart.reload();
-    cards.loadLines();
+    list.loadLines();
   };
-  const choose = chartChoice(chart, cards);
-  const mark = (kind, answer) => markAnswer(chart, choose, kind, answer);
+  const showTitle = () => entitle(find("#chart-symbol").value, list);
+  const chosen = chartChoice(chart, (symbol) => {
+    list.choose(symbol);
+    showTitle();
+  });
+  const mark = (kind, answer) => markAnswer(chart, chosen.choose, kind, answer);
 
   document.querySelectorAll(".question").forEach((question) => answerInPlace(question, mark));
   document.querySelectorAll(".time").forEach((time) => {
     const iso = time.textContent.trim().replace(" UTC", "").replace(" ", "T");
     if (/^\d{4}-/.test(iso)) showLocalTime(time, iso);
   });
-  const tick = () => trust.showAge(cards.showAges(feed.now()));
+  const tick = () => trust.showState(list.showAges(feed.now()));
   setInterval(tick, TICK_MS);
   feed.start();
 }
 
-/** The symbol and the interval: chosen above the chart or by a card, kept for the next visit. */
-function chartChoice(chart, cards) {
+/** On a phone the chart lies below the list. */
+function bringIntoView(element) {
+  if (element.getBoundingClientRect().top < innerHeight / 2) return;
+  const behavior = matchMedia("(prefers-reduced-motion: reduce)").matches ? "instant" : "smooth";
+  element.scrollIntoView({ block: "nearest", behavior });
+}
+
+/** The tab's title shows the price of the chart's symbol. */
+function entitle(symbol, list) {
+  const { price, direction } = list.priceOf(symbol);
+  const arrow = { up: " ▲", down: " ▼" }[direction] ?? "";
+  document.title = price ? `${inDigits(symbol, price)}${arrow} ${symbol}` : TITLE;
+}
+
+/** The symbol and the interval: chosen above the chart or among the prices, kept for the next visit. */
+function chartChoice(chart, chosen) {
   const symbols = find("#chart-symbol");
   const intervals = [...document.querySelectorAll("[name=interval]")];
   const interval = () => intervals.find((input) => input.checked).value;
@@ -78,7 +110,7 @@ function chartChoice(chart, cards) {
   function choose(symbol) {
     if (![...symbols.options].some((option) => option.value === symbol)) symbols.add(new Option(symbol));
     symbols.value = symbol;
-    cards.entitle(symbol);
+    chosen(symbol);
     keep({ symbol, interval: interval() });
   }
 
@@ -92,12 +124,8 @@ function chartChoice(chart, cards) {
   if (known) known.checked = true;
   symbols.addEventListener("change", () => show(symbols.value));
   for (const input of intervals) input.addEventListener("change", () => show(symbols.value));
-  find(".prices").addEventListener("click", (event) => {
-    const card = event.target.closest(".symbol-name") && event.target.closest(".price");
-    if (card) show(card.dataset.symbol);
-  });
   show([...symbols.options].some(({ value }) => value === kept.symbol) ? kept.symbol : symbols.value);
-  return choose;
+  return { choose, show };
 }
 
 function markAnswer(chart, choose, kind, answer) {

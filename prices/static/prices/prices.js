@@ -1,26 +1,25 @@
 // The cards of the latest prices. In: rows as in /latest, and how far each price has moved. Out: price, direction, age,
-// the windows' change, high and low, a line of the last hour, the tab's title.
+// the windows' change, high and low, a line of the last hour.
 
 import { inDigits, inWords, learnDigits, milliseconds, scaled, withSign } from "./numbers.js";
 import { fill, makeRow } from "./rows.js";
+import { Closes, drawLine } from "./sparkline.js";
 
-const SPARKLINE_MINUTES = 60;
-const SPARKLINE_WIDTH = 120;
-const SPARKLINE_HEIGHT = 40;
-const SPARKLINE_EVERY_MS = 60_000;
-const TIMEOUT_MS = 10_000;
-const TITLE = document.title;
+const LINES_EVERY_MS = 60_000;
 
 export class Cards {
-  constructor(section, candlesUrl, staleAfterMs) {
+  /** `show(symbol)` puts one into the chart. */
+  constructor(section, candlesUrl, staleAfterMs, show) {
     this.section = section;
-    this.candlesUrl = candlesUrl;
     this.staleAfterMs = staleAfterMs;
     this.list = section.querySelector(".prices");
-    this.closes = new Map(); // by symbol: the last hour's, oldest first
-    this.titled = null;
+    this.closes = new Closes(candlesUrl, "1m", 60);
     for (const card of this.list.children) this.prepare(card, card.dataset.symbol);
-    setInterval(() => document.hidden || this.loadLines(), SPARKLINE_EVERY_MS);
+    this.list.addEventListener("click", (event) => {
+      const card = event.target.closest(".symbol-name") && event.target.closest(".price");
+      if (card) show(card.dataset.symbol);
+    });
+    setInterval(() => document.hidden || this.loadLines(), LINES_EVERY_MS);
   }
 
   prepare(card, symbol) {
@@ -41,6 +40,7 @@ export class Cards {
     for (const price of prices) {
       let card = this.find(price.symbol);
       if (!card) {
+        if (this.list.children.length >= this.list.dataset.most) return location.reload(); // it becomes a watchlist
         card = makeRow(this.section.querySelector("template"), price);
         this.list.append(card);
         this.prepare(card, price.symbol);
@@ -62,7 +62,6 @@ export class Cards {
     learnDigits(symbol, price.price);
     fill(card, price);
     this.drawLine(card);
-    if (symbol === this.titled) this.showTitle();
   }
 
   showMovements(movements) {
@@ -95,50 +94,26 @@ export class Cards {
     return newest;
   }
 
-  /** The tab's title shows this symbol's price. */
-  entitle(symbol) {
-    this.titled = symbol;
-    this.showTitle();
+  /** This symbol is in the chart. */
+  choose(symbol) {
     for (const card of this.list.children) {
       card.querySelector(".symbol-name").setAttribute("aria-pressed", card.dataset.symbol === symbol);
     }
   }
 
-  showTitle() {
-    const { price, direction } = this.find(this.titled)?.dataset ?? {};
-    const arrow = { up: " ▲", down: " ▼" }[direction] ?? "";
-    document.title = price ? `${inDigits(this.titled, price)}${arrow} ${this.titled}` : TITLE;
+  /** Its price and direction, where they are known. */
+  priceOf(symbol) {
+    return this.find(symbol)?.dataset ?? {};
   }
 
   async loadLine(card) {
     const { symbol } = card.dataset;
-    try {
-      const query = `?symbol=${symbol}&interval=1m&limit=${SPARKLINE_MINUTES}`;
-      const response = await fetch(this.candlesUrl + query, {
-        headers: { Accept: "application/json" },
-        signal: AbortSignal.timeout(TIMEOUT_MS),
-      });
-      if (!response.ok) return;
-      const candles = await response.json();
-      for (const { high, low } of candles) [high, low].forEach((price) => learnDigits(symbol, price));
-      this.closes.set(symbol, candles.map(({ close }) => Number(close)));
-      this.drawLine(card);
-      if (card.dataset.price) fill(card, { symbol, price: card.dataset.price });
-    } catch {
-      // the next minute tries again
-    }
+    if (!(await this.closes.load(symbol))) return;
+    this.drawLine(card);
+    if (card.dataset.price) fill(card, { symbol, price: card.dataset.price });
   }
 
   drawLine(card) {
-    const closes = this.closes.get(card.dataset.symbol);
-    if (!closes?.length) return;
-    const prices = card.dataset.price ? [...closes.slice(0, -1), Number(card.dataset.price)] : closes;
-    const low = Math.min(...prices);
-    const range = Math.max(...prices) - low || 1;
-    const step = SPARKLINE_WIDTH / Math.max(1, prices.length - 1);
-    const points = prices.map(
-      (price, index) => `${(index * step).toFixed(1)},${(2 + (SPARKLINE_HEIGHT - 4) * (1 - (price - low) / range)).toFixed(1)}`,
-    );
-    card.querySelector("polyline").setAttribute("points", points.join(" "));
+    drawLine(card, this.closes.of(card.dataset.symbol), card.dataset.price);
   }
 }

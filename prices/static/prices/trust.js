@@ -1,5 +1,5 @@
-// The trust panel and the sentence above the prices. In: the status, pushed or asked for; how it came; the newest age.
-// Out: words first, colour second. No news is bad news, and is said.
+// The trust panel and the sentence above the prices. In: the status, pushed or asked for, with its words; how it came; the
+// newest price's age. Out: words first, colour second. No news is bad news, and is said.
 
 import { inWords } from "./numbers.js";
 import { fill, showLocalTime } from "./rows.js";
@@ -10,6 +10,8 @@ const UNREACHABLE = {
   sentence: "The server does not answer: nothing here is new. This page goes on by itself when it is back.",
 };
 
+// A number that nobody stands behind any more is not left standing.
+const NOTHING_KNOWN = { age: "unknown" };
 const ASKING = { level: "amber", word: "Asking.", sentence: "This page was in the background." };
 
 export class Trust {
@@ -24,20 +26,9 @@ export class Trust {
   show(status) {
     this.status = status;
     this.showVerdict(status);
-    if (!status.database) return;
-    const { trades_per_second: rate, lag_s: lag, open_gaps: gaps, missing_trades: missing } = status;
-    const { unavailable_trades: unavailable, last_audit: audit, last_gap: gap } = status;
-    fill(this.panel, {
-      rate: rate === null ? "–" : grouped(rate, 1),
-      lag: lag === null ? "–" : `${lag.toFixed(2)} s`,
-      gaps: grouped(gaps),
-      missing: grouped(missing) + (unavailable ? `, and ${grouped(unavailable)} the exchange lacks` : ""),
-      audit: audit
-        ? `${audit.proven ? "proven" : "NOT proven"}, ${inWords(audit.age_s)} ago`
-        : `never: run ${document.body.dataset.command} audit_prices`,
-      gap: gap ? gapInWords(gap) : "none ever",
-    });
-    showLocalTime(this.panel.querySelector('[data-slot="audit"]'), audit?.finished_at);
+    fill(this.panel, status.words ?? NOTHING_KNOWN);
+    const audit = this.panel.querySelector('[data-slot="audit"]');
+    if (status.database) showLocalTime(audit, status.last_audit?.finished_at);
   }
 
   showVerdict({ level, word, sentence }) {
@@ -50,12 +41,14 @@ export class Trust {
     if (how === this.came) return;
     this.came = how;
     if (how === "later") this.showVerdict(ASKING);
-    else if (how === null) this.showVerdict(UNREACHABLE);
-    else if (this.status) this.showVerdict(this.status);
+    else if (how === null) {
+      this.showVerdict(UNREACHABLE);
+      fill(this.panel, NOTHING_KNOWN);
+    } else if (this.status) this.showVerdict(this.status);
   }
 
-  showAge(age) {
-    fill(this.panel, { age: age === Infinity ? "none yet" : age < 1000 ? "now" : `${inWords(age / 1000)} ago` });
+  /** The sentence above the prices; `age` is that of the newest one, in milliseconds. */
+  showState(age) {
     const state = this.state(age);
     for (const sentence of this.sentences.querySelectorAll("[data-state]")) {
       sentence.hidden = sentence.dataset.state !== state;
@@ -71,13 +64,4 @@ export class Trust {
     if (age > this.staleAfterMs) return "stale";
     return this.came === "polling" ? "polling" : "live";
   }
-}
-
-function gapInWords({ trades, outcome, age_s: age }) {
-  const become = { healed: "healed", unavailable: "not at the exchange," }[outcome] ?? "found";
-  return `${grouped(trades)} trade${trades === 1 ? "" : "s"}, ${become} ${inWords(age)} ago`;
-}
-
-function grouped(number, decimals = 0) {
-  return number.toLocaleString("en-US", { minimumFractionDigits: decimals, maximumFractionDigits: decimals });
 }

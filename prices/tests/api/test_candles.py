@@ -11,14 +11,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from prices import queries, tape
+from prices.domain.bounds import TIMES_RUN_BACK_AT_MOST
 from prices.domain.digits import plain_digits
 from prices.domain.intervals import INTERVALS
+from prices.domain.times import HOUR
 from prices.tests.factories import NOON, microseconds, trade
 from prices.tests.oracle import roll_up
 
 pytestmark = pytest.mark.django_db
 
 MINUTE = timedelta(minutes=1)
+SECOND = timedelta(seconds=1)
 MICROSECOND = timedelta(microseconds=1)
 AT_NOON = f"{NOON:%Y-%m-%dT%H:%M}"
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
@@ -46,14 +49,32 @@ def store_minutes(*minutes):
 
 def expected_candles(stored, length):
     """Every candle of these trades: start, open, high, low, close, volume, trade count, and whether it is complete."""
-    ids = {trade.trade_id for trade in stored}
     intervals = defaultdict(list)
     for each in stored:
         intervals[each.timestamp_us // (length // MICROSECOND)].append(each)
+    unbroken = unbroken_parts(stored, HOUR if length >= HOUR else MINUTE)
+    times = [BEGINNING + each.timestamp_us * MICROSECOND for each in stored]
     for number in sorted(intervals):
-        *prices, count, first_id, last_id = roll_up(intervals[number])
-        is_complete = ids.issuperset(range(first_id - 1, last_id + 2))
-        yield (BEGINNING + number * length, *prices, count, is_complete and count == last_id - first_id + 1)
+        *values, _, _ = roll_up(intervals[number])
+        start = BEGINNING + number * length
+        is_inside = min(times) + TIMES_RUN_BACK_AT_MOST < start and start + length < max(times) - TIMES_RUN_BACK_AT_MOST
+        yield (start, *values, is_inside and unbroken.issuperset(each.trade_id for each in intervals[number]))
+
+
+def unbroken_parts(stored, part):
+    """The ids of the minutes, or hours, that have no hole inside or beside them, and whose neighbours have none."""
+    parts = defaultdict(list)
+    for each in stored:
+        parts[each.timestamp_us // (part // MICROSECOND)].append(each.trade_id)
+    runs = [parts[number] for number in sorted(parts)]
+    ids = {each.trade_id for each in stored}
+    unbroken = set()
+    for before, run, after in zip(runs, runs[1:], runs[2:], strict=False):
+        first = min(before) - (before != runs[0])
+        last = max(after) + (after != runs[-1])
+        if ids.issuperset(range(first, last + 1)):
+            unbroken.update(run)
+    return unbroken
 
 
 STEPS = [0, 1, 999_999, 20_000_000, 60_000_000, 200_000_000, 3_600_000_000, 20_000_000_000, 90_000_000_000]
@@ -105,7 +126,7 @@ def test_candles_to_the_byte(client, symbols):
             trade(11, "0.00001234", at=NOON, quantity="0.10000000"),
             trade(12, "1234567890.12345678", at=NOON + MICROSECOND, quantity="9999999999.99999999"),
             trade(13, "61928.31000000", at=NOON + MINUTE - MICROSECOND, quantity="1"),
-            trade(14, "61930", at=NOON + MINUTE),
+            trade(14, "61930", at=NOON + MINUTE + 11 * SECOND),
         ]
     )
 
@@ -167,23 +188,23 @@ def test_a_page_after_the_other_brings_every_candle_once(client, symbols):
 
 
 def test_a_quiet_stretch_between_joined_ids_is_complete(client, symbols):
-    store_minutes(0, 1, 100, 101)
+    store_minutes(0, 1, 100, 101, 102)
 
-    assert [candle["complete"] for candle in candles(client)] == [False, True, True, False]
+    assert [candle["complete"] for candle in candles(client)] == [False, True, True, False, False]
 
 
 @pytest.mark.parametrize(
     ("lost", "incomplete"),
     [
-        ([6], [2]),  # in the middle of the third minute
-        ([5], [1, 2]),  # its first trade: it could belong to the minute before
-        ([7], [2, 3]),
-        ([5, 6, 7], [1, 3]),
+        ([6], [1, 2, 3]),  # in the middle of the third minute: it might be stamped at the end of the one before too
+        ([5], [1, 2, 3]),  # its first trade
+        ([7], [1, 2, 3, 4]),  # its last trade: or is it the first of the fourth minute?
+        ([5, 6, 7], [1, 3, 4]),
     ],
 )
 def test_a_lost_trade_makes_the_candles_incomplete_that_could_hold_it(client, symbols, lost, incomplete):
     # Trades 2, 3 and 4 in the second minute, 5, 6 and 7 in the third and so on.
-    trades = [trade(trade_id, at=NOON + (trade_id + 1) // 3 * MINUTE) for trade_id in range(1, 16)]
+    trades = [trade(trade_id, at=NOON + (trade_id + 1) * 20 * SECOND) for trade_id in range(1, 16)]
     tape.store([each for each in trades if each.trade_id not in lost])
 
     assert [candle["start"] for candle in candles(client)[1:-1] if not candle["complete"]] == minutes_later(*incomplete)
@@ -193,7 +214,7 @@ def test_a_lost_trade_makes_the_candles_incomplete_that_could_hold_it(client, sy
 
 
 def test_whether_a_candle_is_complete_does_not_depend_on_the_page(client, symbols):
-    store_minutes(0, 1, 2, 3)
+    store_minutes(0, 1, 2, 3, 4)
 
     for minute in minutes_later(1, 2):
         assert [candle["complete"] for candle in candles(client, start=minute, limit=1)] == [True]

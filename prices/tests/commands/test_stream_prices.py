@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import termios
+from contextlib import contextmanager
 from threading import Thread
 
 import pytest
@@ -14,11 +15,13 @@ from django.db import connection
 
 from exchange_simulator import running_exchange
 from prices.models import Price, Symbol
+from prices.schema import newest_known_migration
 from prices.tests.oracle import assert_the_tape_equals, stored_trades, traded
 from prices.tests.processes import PROJECT, database_out_of_reach, database_url, exchange_settings, running
 from prices.tests.waiting import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
+NEWEST = newest_known_migration()
 
 
 @pytest.fixture
@@ -122,8 +125,9 @@ def test_a_dead_thread_is_a_dead_process_with_its_traceback(exchange, ingester):
 
 
 def test_other_symbols_can_be_named(exchange, ingester):
-    ingester("--symbols", "ethusdt", "SOLUSDT", stream="solusdt@trade")
+    process = ingester("--symbols", "ethusdt", "SOLUSDT", stream="solusdt@trade")
 
+    process.wait_for_output("--symbols leaves out tracked symbols, which this ingester does not follow: BTCUSDT")
     assert exchange.exchange.streams.subscribers("ethusdt@trade") == 1
     assert exchange.exchange.streams.subscribers("btcusdt@trade") == 0
     assert dict(Symbol.objects.values_list("name", "tracked"))["SOLUSDT"] is False
@@ -189,6 +193,56 @@ def test_a_database_without_tables_says_what_to_do(tmp_path):
     finally:
         with connection.cursor() as cursor:
             cursor.execute("ALTER TABLE elsewhere RENAME TO symbols")
+
+
+@contextmanager
+def newest_migration_called(name):
+    """As if the tables were of another version."""
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE django_migrations SET name = %s WHERE app = 'prices' AND name = %s", [name, NEWEST])
+        try:
+            yield
+        finally:
+            cursor.execute("UPDATE django_migrations SET name = %s WHERE app = 'prices' AND name = %s", [NEWEST, name])
+
+
+def test_tables_of_a_newer_version_are_refused_with_a_sentence():
+    with (
+        newest_migration_called("9999_of_the_future"),
+        pytest.raises(CommandError, match=r"migrated to 9999_of_the_future by a newer .* Start the newer version"),
+    ):
+        call_command("stream_prices")
+
+
+def test_tables_of_an_older_version_are_refused_with_what_to_do():
+    with (
+        newest_migration_called("0000_of_old"),
+        pytest.raises(CommandError, match=rf"this program needs {NEWEST}\. Run: python manage\.py migrate"),
+    ):
+        call_command("stream_prices")
+
+
+def test_a_migration_by_a_newer_version_ends_it_with_a_sentence(exchange, ingester):
+    process = ingester()
+    with newest_migration_called("9999_of_the_future"):
+        exchange.trade(10)
+        assert process.wait() == 1
+
+    assert "CommandError: The database was migrated to 9999_of_the_future by a newer version" in process.output
+    assert "Traceback" not in process.output
+
+
+def test_a_migration_that_takes_a_column_away_ends_it_with_a_sentence_too(exchange, ingester):
+    process = ingester()
+    with newest_migration_called("9999_of_the_future"), connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE ingesters RENAME COLUMN refusal TO elsewhere")
+        try:
+            assert process.wait() == 1
+        finally:
+            cursor.execute("ALTER TABLE ingesters RENAME COLUMN elsewhere TO refusal")
+
+    assert "CommandError: The database was migrated to 9999_of_the_future by a newer version" in process.output
+    assert "Traceback" not in process.output
 
 
 def test_the_help_needs_no_database_and_shows_examples(tmp_path):

@@ -16,6 +16,7 @@ from prices.tests.dashboard.looking import TIMEOUT_MS
 from prices.tests.factories import trade
 from prices.tests.processes import database_url, exchange_settings, http, running, running_web_server
 from prices.tests.waiting import wait_until
+from tracker.tests.lacking import lacks_a_browser
 
 FLAGS = [
     "--no-sandbox",
@@ -38,7 +39,7 @@ def browser():
         installed = next(filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome"])), None)
         path = installed or playwright.chromium.executable_path
         if not Path(path).exists():
-            pytest.skip("no Chromium here: apt install chromium, or playwright install chromium")
+            lacks_a_browser()
         browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
         yield browser
         browser.close()

@@ -33,7 +33,7 @@ def test_the_newest_candle_is_told_in_words_and_moves(visit, hours):
     page = visit()
     shows_candles(page, 500)
     sees(legend(page), f"{hours:%Y-%m-%d %H:%M} UTC, 1m", "Open 60000.5 High 60000.5 Low 60000.5 Close 60000.5")
-    sees(legend(page), "Volume 0.5 Trades 1", "Not complete")
+    sees(legend(page), "Volume 0.5 Trades 1", "Still growing, not proven whole yet.")
     expect(state(page, "live")).to_be_visible()
 
     tape.store([trade(1201, "60007.25", at=hours + timedelta(seconds=30))])
@@ -114,24 +114,64 @@ def test_every_interval_is_drawn(visit, hours, interval):
     sees(legend(page), f"UTC, {interval}", "Close 60000.5")
 
 
-def test_a_gap_is_shown_and_healed_and_shown_as_healed(visit, hours):
-    lost = hours + timedelta(seconds=20)
-    tape.store([trade(1203, "60003", at=hours + MINUTE), trade(1204, "60004", at=hours + 2 * MINUTE)])
-    gaps.record([gaps.Hole("BTCUSDT", 1201, 1202)])
+def shows_hollow(page, count):
+    expect(page.locator("#chart-canvas")).to_have_attribute("data-hollow", str(count))
+
+
+def test_a_gap_is_shown_and_healed_and_shown_as_healed(visit, symbols):
+    holed = this_minute() - 10 * MINUTE
+    ids = {1199: holed - MINUTE, 1200: holed, 1203: holed + MINUTE, 1204: holed + 2 * MINUTE}
+    tape.store([trade(number, "60000.5", at=at) for number, at in ids.items()])
+    tape.store([trade(1205, "60000.5", at=holed + 2.5 * MINUTE)])
+    gaps.record([gaps.Hole("BTCUSDT", 1201, 1202)], datetime.now(UTC))
     page = visit()
     expect(trust(page, "gaps")).to_have_text("1")
     expect(trust(page, "missing")).to_have_text("2")
     sees(page.locator("#trust"), "No ingester runs")
+    shows_hollow(page, 4)
     press_on_the_chart(page, "ArrowLeft", "ArrowLeft", "ArrowLeft")
-    sees(legend(page), f"{hours:%Y-%m-%d %H:%M} UTC", "Not complete: trades of it are missing, and being fetched.")
+    sees(legend(page), f"{holed:%Y-%m-%d %H:%M} UTC", "Not complete: trades of it are missing, and being fetched.")
 
+    lost = holed + timedelta(seconds=20)
     tape.store([trade(1201, "60001", at=lost), trade(1202, "60002", at=lost)])
     Gap.objects.update(closed_at=datetime.now(UTC), outcome=Gap.Outcome.HEALED)
 
     expect(trust(page, "gaps")).to_have_text("0")
     expect(trust(page, "missing")).to_have_text("0")
-    sees(legend(page), f"{hours:%Y-%m-%d %H:%M} UTC", "Close 60002.0 Volume 1.5 Trades 3")
+    sees(legend(page), f"{holed:%Y-%m-%d %H:%M} UTC", "Close 60002.0 Volume 1.5 Trades 3")
     expect(legend(page).locator("[data-slot=incomplete]")).to_be_hidden()
+    shows_hollow(page, 2)  # the first of the tape, and the newest, of which nothing has shown yet that it is whole
+
+
+def test_young_candles_are_growing_and_old_ones_lack_trades(visit, symbols):
+    now = this_minute()
+    ids = {1: now - 30 * MINUTE, 3: now - 20 * MINUTE, 5: now - MINUTE, 7: now}
+    tape.store([trade(number, at=at) for number, at in ids.items()])
+    page = visit()
+    shows_candles(page, 4)
+
+    shows_hollow(page, 2)
+    press_on_the_chart(page, "ArrowLeft", "ArrowLeft")
+    sees(legend(page), f"{now - MINUTE:%Y-%m-%d %H:%M} UTC", "Not proven whole yet")
+    press_on_the_chart(page, "ArrowLeft")
+    sees(legend(page), f"{now - 20 * MINUTE:%Y-%m-%d %H:%M} UTC", "Not complete: trades of it are missing")
+
+    page.get_by_text("1h", exact=True).click()
+    sees(legend(page), "UTC, 1h")
+    shows_hollow(page, 0)  # within two hours all of it is young
+
+
+def test_a_candle_before_the_newest_is_found_complete_by_itself(visit, symbols):
+    now = this_minute()
+    ids = {1: now - 9 * MINUTE, 2: now - 8 * MINUTE, 4: now - 7 * MINUTE, 5: now - 6 * MINUTE, 6: now - 5.5 * MINUTE}
+    tape.store([trade(number, at=at) for number, at in ids.items()])
+    page = visit()
+    shows_hollow(page, 4)
+    expect(state(page, "stale")).to_be_visible()
+
+    tape.store([trade(3, at=now - 8 * MINUTE + timedelta(seconds=30))])
+
+    shows_hollow(page, 2)
 
 
 def test_a_quiet_symbols_candle_is_found_complete_by_the_next_one(visit, symbols):

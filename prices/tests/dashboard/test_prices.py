@@ -155,7 +155,7 @@ def test_a_hidden_tab_lets_its_place_go_and_keeps_its_title(visit, market):
     asked.clear()
     store_now(10, "61999.99")
     expect(page).to_have_title("61999.99 ▲ BTCUSDT")
-    assert {url.rpartition("/")[2] for url in asked} == {"latest"}
+    assert {url.rpartition("/")[2] for url in asked} == {"latest?symbol=BTCUSDT"}
 
     page.evaluate("delete document.hidden; document.dispatchEvent(new Event('visibilitychange'))")
     wait_until(lambda: page.evaluate("1") and any("/stream" in url for url in asked))

@@ -77,7 +77,7 @@ def test_without_a_script_the_panel_says_the_same(visit, symbols):
         found_at=hours_ago,
         closed_at=hours_ago,
         outcome=Gap.Outcome.UNAVAILABLE,
-        unavailable_trades=1501,
+        missing_trades=1501,
     )
     Audit.objects.create(finished_at=hours_ago, proven=False, against_exchange=False, symbols=1, trades=2)
     page = visit()

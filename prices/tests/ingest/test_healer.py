@@ -292,7 +292,8 @@ def test_the_weight_budget_is_kept_and_a_long_wait_announced(healer, caplog):
         patient.run(seconds=CHECK_INTERVAL_S + 1)
         patient.client.close()
 
-        assert exchange.rest_requests["historicalTrades"] == 20
+        # The exchange counts by minutes of its own, and one may have ended meanwhile.
+        assert 20 <= exchange.rest_requests["historicalTrades"] <= 40
     assert any("healing the 149,998 missing trades will take about 2 min" in r.message for r in caplog.records)
 
 

@@ -150,7 +150,7 @@ def test_the_heartbeat_is_there_while_it_runs_and_goes_with_it(exchange, start):
 
 
 def test_an_unexpected_error_in_a_thread_is_raised_by_wait(exchange, start, monkeypatch):
-    def explode(_):
+    def explode(*_, **__):
         raise ZeroDivisionError("a bug")
 
     pipeline = start()

@@ -1,6 +1,6 @@
 """How far prices moved, against plain Python over the same trades."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -8,9 +8,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from prices import queries, tape
+from prices.live.movements import Kept
 from prices.models import Candle, HourCandle, Price
 from prices.queries.prices import WINDOWS, Movement
 from prices.tests.factories import NOON, trade
+from prices.tests.waiting import Clock
 
 pytestmark = pytest.mark.django_db
 
@@ -45,6 +47,44 @@ def expected(trades, window, now):
         max(within, default=None),
         min(within, default=None),
     )
+
+
+def test_only_those_that_were_asked_for(symbols):
+    tape.store([trade(1), trade(1, symbol="ETHUSDT")])
+    now = NOON + timedelta(seconds=1)
+
+    assert {each.symbol for each in queries.movements(now, ["ETHUSDT", "NOSUCH"])} == {"ETHUSDT"}
+    assert queries.movements(now, []) == []
+    assert [each.symbol for each in queries.latest_prices(among=["ETHUSDT", "NOSUCH"])] == ["ETHUSDT"]
+    assert queries.latest_prices(among=[]) == []
+
+
+def test_the_api_tells_those_of_all_symbols(client, symbols):
+    now = datetime.now(UTC)
+    tape.store(
+        [trade(1, "8", at=now - timedelta(minutes=2)), trade(2, "7", at=now), trade(1, symbol="ETHUSDT", at=now)]
+    )
+
+    rows = client.get("/movements").json()
+
+    assert [row["symbol"] for row in rows] == ["BTCUSDT", "ETHUSDT"]
+    assert rows[0]["minute"] == {"change": "-1", "change_percent": "-12.50", "high": "7", "low": "7"}
+
+
+def test_one_reading_serves_whoever_asks_meanwhile():
+    clock = Clock()
+    readings = []
+
+    def read():
+        clock.now += 0.1
+        readings.append(clock.now)
+        return list(readings)
+
+    kept = Kept(read, clock)
+    assert kept.rows() == kept.rows() == readings[:1]
+
+    clock.now += 4
+    assert len(kept.rows()) == 2
 
 
 def test_untracked_symbols_and_those_without_a_trade_are_left_out(symbols):
