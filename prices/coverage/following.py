@@ -142,9 +142,14 @@ def _go_on_anew(symbol: str, now: datetime) -> Coverage | None:
 
 
 def _end_runs_before(run: Coverage, now: datetime) -> None:
-    """The runs of old ids end where those of this one begin, and so do their gaps."""
+    """The runs of old ids end where those of this one begin, and so do their gaps.
+
+    They are looked at once more as a whole: until it was seen, new trades were counted into gaps of the same old ids.
+    """
     earlier = Coverage.objects.filter(symbol=run.symbol, ends_at=None).exclude(pk=run.pk)
-    earlier.exclude(begins_at=run.begins_at).update(ends_at=run.begins_at)
+    earlier.exclude(begins_at=run.begins_at).update(
+        ends_at=run.begins_at, looked_at=None, checked_minute=None, checked_through_id=None
+    )
     Gap.objects.filter(symbol=run.symbol, missing_trades__gt=0).exclude(outcome=Gap.Outcome.BEGUN_ANEW).update(
         closed_at=now, outcome=Gap.Outcome.BEGUN_ANEW, last_error=BEGUN_ANEW
     )

@@ -384,6 +384,19 @@ def test_new_trades_under_old_ids_fill_only_what_is_missing_of_their_own_time():
     assert holes() == [(1002, 1002), (1004, 1004), (902, 902)]
 
 
+def test_a_gap_that_new_trades_filled_before_the_reset_was_seen_is_one_all_the_same():
+    follow(1000, 1001, 1003, 2000, every=MINUTE)
+    assert find_gaps() == [(1002, 1002), (1004, 1999)]
+    follow(1001, 1002, 1003, at=RESET + DAY, every=MINUTE)
+    assert outcomes()[1002, 1002] == "healed"
+
+    find_gaps()
+
+    lacking = Gap.objects.filter(missing_trades__gt=0)
+    assert {(gap.ids, gap.outcome) for gap in lacking} == {((1002, 1002), "begun anew"), ((1004, 1999), "begun anew")}
+    assert [(run.first_trade_id, run.last_trade_id) for run in coverage.runs(BTC)] == [(1000, 2000), (1001, None)]
+
+
 def test_the_same_ids_may_be_missing_of_two_times():
     reset(first_new_id=900)
     find_gaps()
