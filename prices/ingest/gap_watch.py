@@ -6,7 +6,7 @@ holds the lease looks.
 
 import logging
 from collections.abc import Callable, Collection
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.conf import settings
 
@@ -24,6 +24,7 @@ logger = logging.getLogger(__name__)
 
 CHECK_INTERVAL_S = 2.0
 GAPS_TOLD = 10
+NEW_FOR = timedelta(minutes=1)
 
 
 class GapWatch:
@@ -39,6 +40,7 @@ class GapWatch:
         self._finder = gaps.GapFinder()
         self._trouble = FetchTroubleLog()
         self._leads = False
+        self._asked_about: set[int] = set()
 
     def step(self, now: datetime | None = None) -> None:
         """Look once, if this ingester holds the lease. `now`: the database's time, for tests. Raises
@@ -54,7 +56,7 @@ class GapWatch:
         for run in coverage.begin_anew_where_ids_did(began_at):
             logger.warning("%s: its ids have begun anew, with %d", run.symbol, run.first_trade_id)
         runs = coverage.runs()
-        _ask_about_what_lies_between([run for run in runs if run.looked_at is None and run.last_trade_id is None])
+        self._ask_about_what_lies_between(runs, began_at)
         opened = self._finder.find(runs, began_at)
         self._lease.note_look(began_at)
         self._tell(opened)
@@ -64,6 +66,21 @@ class GapWatch:
         """By this ingester, and by others: those that did not end in order count too, since they may come back."""
         lists = Ingester.objects.values_list("symbols", flat=True)
         return set(self._followed()).union(*lists)
+
+    def _ask_about_what_lies_between(self, runs: Collection[Coverage], now: datetime) -> None:
+        """A symbol that is followed anew: nothing of the time between is fetched unless somebody wants it."""
+        new = [run for run in runs if run.last_trade_id is None and now - run.opened_at < NEW_FOR]
+        for run in new:
+            if run.pk not in self._asked_about and (between := coverage.between_runs(run.symbol)):
+                logger.warning(
+                    "%s is followed anew; the %s trades between are not wanted. To fetch them: %s cover_prices %s %s",
+                    run.symbol,
+                    f"{count(between):,}",
+                    settings.COMMAND,
+                    "--want-between",
+                    run.symbol,
+                )
+        self._asked_about = {run.pk for run in new}
 
     def _tell(self, opened: Collection[Gap]) -> None:
         for gap in list(opened)[:GAPS_TOLD]:
@@ -75,19 +92,6 @@ class GapWatch:
         if opened and missing > PAGE_TRADES:
             to_heal = coverage.time_to_fetch_in_words(missing)
             logger.info("healing the %s missing trades will take about %s", f"{missing:,}", to_heal)
-
-
-def _ask_about_what_lies_between(new_runs: Collection[Coverage]) -> None:
-    """A symbol that is followed anew: nothing of the time between is fetched unless somebody wants it."""
-    for run in new_runs:
-        if between := coverage.between_runs(run.symbol):
-            logger.warning(
-                "%s is followed anew; the %s trades between are not wanted, but for: %s cover_prices --want-between %s",
-                run.symbol,
-                f"{count(between):,}",
-                settings.COMMAND,
-                run.symbol,
-            )
 
 
 class FetchTroubleLog:

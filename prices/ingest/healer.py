@@ -2,7 +2,7 @@
 
 Every loss has this one cure, whatever caused it. What is fetched goes through `prices/tape.py` like everything else,
 and that counts down what a gap lacks. Nothing is given up for lack of an answer; how long ids that the exchange passes
-over are asked for, `prices/gaps.py` says.
+over are asked for, `prices/gaps` says.
 """
 
 import logging

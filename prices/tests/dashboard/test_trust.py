@@ -60,7 +60,7 @@ def test_the_last_audit_is_told(visit, market):
     sees(trust(page, "audit"), "never")
 
     audit_prices.Command().execute(
-        symbol=None, start=None, end=None, against_exchange=False, json=True, all=False, no_color=True,
+        symbol=None, start=None, end=None, against_exchange=False, json=True, all=False, full=False, no_color=True,
         force_color=False, skip_checks=True, verbosity=1,
     )  # fmt: skip
 

@@ -122,14 +122,14 @@ def test_not_connected(fresh):
 
 def test_missing_trades(fresh):
     beat()
-    gaps.record([gaps.Hole("BTCUSDT", 10, 2009)])
+    gaps.record([gaps.Hole("BTCUSDT", 10, 2009)], NOON)
 
     assert told() == ("amber", "Missing trades are being fetched: 2,000 to go.")
 
 
 def test_missing_trades_that_can_not_be_fetched_are_never_said_to_be_fetched(fresh):
     beat()
-    gaps.record([gaps.Hole("BTCUSDT", 10, 2009)])
+    gaps.record([gaps.Hole("BTCUSDT", 10, 2009)], NOON)
     Gap.objects.update(found_at=NOON - 700 * SECOND)
     Lease.objects.update(trouble="the exchange does not serve this region (HTTP 451)", trouble_since=NOON - 90 * SECOND)
     why = "the exchange does not serve this region (HTTP 451)."
@@ -185,7 +185,7 @@ def test_the_numbers(fresh):
     beat("a:1", rate=100.04, lag_us=70_000)
     beat("b:1", rate=30.0, lag_us=None)
     beat("dead:1", age_s=60, rate=999.0, lag_us=1)
-    gaps.record([gaps.Hole("BTCUSDT", 10, 19)])
+    gaps.record([gaps.Hole("BTCUSDT", 10, 19)], NOON)
     unavailable_gap()
     Audit.objects.create(finished_at=NOON - 90 * SECOND, proven=True, against_exchange=False, symbols=2, trades=7)
 
@@ -236,7 +236,7 @@ def test_the_oldest_reason_why_nothing_is_fetched(symbols):
     looked(NOON, trouble="HTTP 451", trouble_since=NOON - 90 * SECOND)
     assert queries.fetch_trouble() is None
 
-    gaps.record([gaps.Hole("BTCUSDT", 10, 19), gaps.Hole("ETHUSDT", 10, 19)])
+    gaps.record([gaps.Hole("BTCUSDT", 10, 19), gaps.Hole("ETHUSDT", 10, 19)], NOON)
     Gap.objects.update(found_at=NOON - 60 * SECOND)
     assert queries.fetch_trouble() == (NOON - 60 * SECOND, "HTTP 451")
 
