@@ -13,6 +13,7 @@ KNOWN = {
     "/minmax": "Known: symbol, timestamp.",
     "/candles": "Known: symbol, interval, start, end, limit.",
     "/stream": "Known: symbols, candles, interval.",
+    "/movements": "There are none here.",
     "/status": "There are none here.",
     "/health": "There are none here.",
 }
@@ -22,6 +23,7 @@ QUESTIONS = {
     "/price-at-second": ["symbol", "timestamp"],
     "/minmax": ["symbol", "timestamp"],
     "/candles": ["symbol", "interval", "start", "limit"],
+    "/movements": [],
     "/status": [],
     "/health": [],
 }

@@ -146,7 +146,7 @@ def test_a_gap_is_shown_and_healed_and_shown_as_healed(visit, symbols):
 def test_young_candles_are_growing_and_old_ones_lack_trades(visit, symbols):
     now = this_minute()
     ids = {1: now - 30 * MINUTE, 3: now - 20 * MINUTE, 5: now - MINUTE, 7: now}
-    tape.store([trade(number, at=at) for number, at in ids.items()])
+    tape.store([trade(number, at=at) for number, at in ids.items()], followed=["BTCUSDT"])
     page = visit()
     shows_candles(page, 4)
 
