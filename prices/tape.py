@@ -9,11 +9,15 @@ whatever came. Writers of a symbol take turns, so each sees all that the others 
 import io
 import logging
 from collections.abc import Collection, Iterable, Sequence
+from functools import lru_cache
+from operator import attrgetter
 from typing import Any, NamedTuple
 from zlib import crc32
 
 from django.db import IntegrityError, connection, transaction
 
+from prices.domain.candle import MinuteCandle, roll_up
+from prices.domain.times import format_second, from_microseconds
 from prices.domain.trade import Trade
 from prices.models import TRADES_CHANNEL, Symbol
 from prices.schema import refuse_outdated_code
@@ -34,21 +38,16 @@ class Stored(NamedTuple):
     contradictions: int = 0
 
 
-# Lives as long as the connection, and is empty again after each transaction; the DELETE is for a caller that stores
-# twice in a transaction of its own.
-_CREATE_INCOMING = """
-CREATE TEMPORARY TABLE IF NOT EXISTS incoming (
-    symbol text COLLATE "C",
-    timestamp_us bigint,
-    trade_id bigint,
-    price numeric,
-    quantity numeric,
-    buyer_is_maker boolean
-) ON COMMIT DELETE ROWS;
-DELETE FROM incoming
+# The candles that a batch rolls up to. The multiplication is exact: an interval times a whole number below 2^53.
+_MINUTES = """
+    SELECT symbol COLLATE "C" AS symbol, timestamptz 'epoch' + minute_us * interval '1 microsecond' AS minute,
+           first_trade_id, last_trade_id, trade_count, open, high, low, close, volume
+    FROM unnest(
+        %(symbol)s::text[], %(minute_us)s::bigint[], %(first_trade_id)s::bigint[], %(last_trade_id)s::bigint[],
+        %(trade_count)s::bigint[], %(open)s::numeric[], %(high)s::numeric[], %(low)s::numeric[], %(close)s::numeric[],
+        %(volume)s::numeric[]
+    ) AS candle (symbol, minute_us, first_trade_id, last_trade_id, trade_count, open, high, low, close, volume)
 """
-
-_COPY_INCOMING = "COPY incoming FROM STDIN"
 
 # How a roll-up is added to what is there; open and close are decided by trade id.
 _ADD_UP = """
@@ -64,33 +63,8 @@ _ADD_UP = """
 # What an audit proved of an hour holds until something is stored in it.
 _IS_NO_LONGER_PROVEN = ", proven_at = NULL"
 
-# One statement stores the batch, rolls its candles up, and counts down what gaps lack. Candles come after prices and
-# hours after minutes, each in the order of its key. The multiplication is exact: an interval times a whole number below
-# 2^53.
-_STORE = f"""
-NOTIFY {TRADES_CHANNEL};
-WITH inserted AS (
-    INSERT INTO prices (symbol, timestamp, trade_id, price, quantity, buyer_is_maker)
-    SELECT symbol, timestamptz 'epoch' + timestamp_us * interval '1 microsecond',
-           trade_id, price, quantity, buyer_is_maker
-    FROM incoming
-    ORDER BY symbol, timestamp_us, trade_id
-    {{leave_known_alone}}
-    RETURNING symbol, timestamp, trade_id, price, quantity
-), minutes AS (
-    SELECT symbol,
-           date_bin('1 minute', timestamp, timestamptz 'epoch') AS minute,
-           min(trade_id) AS first_trade_id,
-           max(trade_id) AS last_trade_id,
-           count(*) AS trade_count,
-           (array_agg(price ORDER BY trade_id))[1] AS open,
-           max(price) AS high,
-           min(price) AS low,
-           (array_agg(price ORDER BY trade_id DESC))[1] AS close,
-           sum(quantity) AS volume
-    FROM inserted
-    GROUP BY 1, 2
-), rolled_up AS (
+# Hours come after minutes, each in the order of its key.
+_ROLL_UP = f"""rolled_up AS (
     INSERT INTO candles AS candle
            (symbol, minute, first_trade_id, last_trade_id, trade_count, open, high, low, close, volume)
     SELECT symbol, minute, first_trade_id, last_trade_id, trade_count, open, high, low, close, volume
@@ -110,10 +84,49 @@ WITH inserted AS (
     GROUP BY 1, 2
     ORDER BY 1, 2
     ON CONFLICT (symbol, hour) DO UPDATE SET {_ADD_UP}{_IS_NO_LONGER_PROVEN}
-){{fill_gaps}}
+)"""  # noqa: S608  of constants
+
+# What is new is copied to where it belongs: half the work of an INSERT that looks out for what is known.
+_COPY = "COPY prices (symbol, timestamp, trade_id, price, quantity, buyer_is_maker) FROM STDIN"
+_ROLL_UP_NEW = f"""
+NOTIFY {TRADES_CHANNEL};
+WITH minutes AS ({_MINUTES}), {_ROLL_UP}
+SELECT count(*) FROM rolled_up
+"""  # noqa: S608  of constants
+
+# What may be known comes here first. The table lives as long as the connection, and is empty again after each
+# transaction; the DELETE is for a caller that stores twice in a transaction of its own.
+_CREATE_INCOMING = """
+CREATE TEMPORARY TABLE IF NOT EXISTS incoming (LIKE prices) ON COMMIT DELETE ROWS;
+DELETE FROM incoming
+"""
+_COPY_INCOMING = _COPY.replace("prices", "incoming")
+# One statement stores the batch, rolls its candles up, and counts down what gaps lack.
+_STORE = f"""
+NOTIFY {TRADES_CHANNEL};
+WITH inserted AS (
+    INSERT INTO prices (symbol, timestamp, trade_id, price, quantity, buyer_is_maker)
+    SELECT symbol, timestamp, trade_id, price, quantity, buyer_is_maker
+    FROM incoming
+    ORDER BY symbol, timestamp, trade_id
+    ON CONFLICT (symbol, timestamp, trade_id) DO NOTHING
+    RETURNING symbol, timestamp, trade_id, price, quantity
+), minutes AS (
+    SELECT symbol,
+           date_bin('1 minute', timestamp, timestamptz 'epoch') AS minute,
+           min(trade_id) AS first_trade_id,
+           max(trade_id) AS last_trade_id,
+           count(*) AS trade_count,
+           (array_agg(price ORDER BY trade_id))[1] AS open,
+           max(price) AS high,
+           min(price) AS low,
+           (array_agg(price ORDER BY trade_id DESC))[1] AS close,
+           sum(quantity) AS volume
+    FROM inserted
+    GROUP BY 1, 2
+), {_ROLL_UP}{{fill_gaps}}
 SELECT coalesce(sum(trade_count), 0)::bigint FROM minutes
 """  # noqa: S608  of constants
-_LEAVE_KNOWN_ALONE = "ON CONFLICT (symbol, timestamp, trade_id) DO NOTHING"
 _FILL_GAPS = """, filled AS (
     UPDATE gaps
     SET missing_trades = greatest(0, missing_trades - brought.trades),
@@ -130,13 +143,12 @@ _FILL_GAPS = """, filled AS (
 )"""
 
 # What a batch meets. Most are newer than all that is stored around them; those are stored without a further look.
-_MEETS = """
-WITH span AS (
-    SELECT symbol, min(trade_id) AS first_id, max(trade_id) AS last_id,
-           date_bin('1 hour', timestamptz 'epoch' + min(timestamp_us) * interval '1 microsecond', timestamptz 'epoch')
-               - interval '1 hour' AS since,
-           timestamptz 'epoch' + max(timestamp_us) * interval '1 microsecond' + interval '1 hour' AS until
-    FROM incoming
+_MEETS = f"""
+WITH minutes AS ({_MINUTES}), span AS (
+    SELECT symbol, min(first_trade_id) AS first_id, max(last_trade_id) AS last_id,
+           date_bin('1 hour', min(minute), timestamptz 'epoch') - interval '1 hour' AS since,
+           max(minute) + interval '1 hour' AS until
+    FROM minutes
     GROUP BY symbol
 )
 SELECT (SELECT max(name) FROM django_migrations WHERE app = 'prices'),
@@ -156,15 +168,15 @@ SELECT (SELECT max(name) FROM django_migrations WHERE app = 'prices'),
                LIMIT 1
            ) AS missing
        )
-"""
+"""  # noqa: S608  of constants
 
 # The same id under another time, within an hour of it: the exchange was asked in another unit, or told two things. What
 # was stored first stays. The ids tell in which minutes a trade of the batch may be stored already; only those are read.
 _DROP_CONTRADICTIONS = """
 WITH span AS MATERIALIZED (
     SELECT symbol, min(trade_id) AS first_id, max(trade_id) AS last_id,
-           timestamptz 'epoch' + min(timestamp_us) * interval '1 microsecond' - interval '1 hour 1 minute' AS since,
-           timestamptz 'epoch' + max(timestamp_us) * interval '1 microsecond' + interval '1 hour' AS until
+           min(timestamp) - interval '1 hour 1 minute' AS since,
+           max(timestamp) + interval '1 hour' AS until
     FROM incoming
     GROUP BY symbol
 ), known AS MATERIALIZED (
@@ -184,18 +196,18 @@ WITH span AS MATERIALIZED (
 )
 DELETE FROM incoming USING known
 WHERE incoming.symbol = known.symbol AND incoming.trade_id = known.trade_id
-  AND timestamptz 'epoch' + incoming.timestamp_us * interval '1 microsecond' <> known.timestamp
+  AND incoming.timestamp <> known.timestamp
 """
 
 # From its first trade on, all of a symbol that is followed is wanted.
-_OPEN_COVERAGE = """
+_OPEN_COVERAGE = f"""
 INSERT INTO coverage (symbol, first_trade_id, origin)
-SELECT symbol, min(trade_id), 'followed' FROM incoming
-WHERE symbol = ANY(%s)
+SELECT symbol, min(first_trade_id), 'followed' FROM ({_MINUTES}) AS minutes
+WHERE symbol = ANY(%(followed)s)
 GROUP BY symbol
 ORDER BY symbol
 ON CONFLICT (symbol) WHERE last_trade_id IS NULL DO NOTHING
-"""
+"""  # noqa: S608  of constants
 
 
 def store(trades: Sequence[Trade], *, followed: Collection[str] = ()) -> Stored:
@@ -208,12 +220,10 @@ def store(trades: Sequence[Trade], *, followed: Collection[str] = ()) -> Stored:
     if not trades:
         return Stored(0, 0, 0)
     batch, contradictions = _each_id_once(trades)
-    lines = "".join(map(_copy_line, batch))
-    symbols = {trade.symbol for trade in batch}
     try:
-        inserted, more = _store(lines, symbols, followed)
+        inserted, more = _store(batch, followed)
     except IntegrityError:  # rows that somebody added by hand: no candle tells of them
-        inserted, more = _store(lines, symbols, followed, look_closely=True)
+        inserted, more = _store(batch, followed, look_closely=True)
     if contradictions := contradictions + more:
         logger.warning("left out %d trade(s) that are stored with another time already", contradictions)
     return Stored(inserted, len(trades) - inserted - contradictions, contradictions)
@@ -221,39 +231,49 @@ def store(trades: Sequence[Trade], *, followed: Collection[str] = ()) -> Stored:
 
 def _each_id_once(trades: Sequence[Trade]) -> tuple[Sequence[Trade], int]:
     """The trades, of each id the first one; and how many others there were that have another time."""
-    by_id = {(trade.symbol, trade.trade_id): trade for trade in reversed(trades)}
-    if len(by_id) == len(trades):
+    if len(set(map(_symbol_and_id, trades))) == len(trades):
         return trades, 0
-    contradictions = sum(by_id[trade.symbol, trade.trade_id].timestamp_us != trade.timestamp_us for trade in trades)
+    by_id = {_symbol_and_id(trade): trade for trade in reversed(trades)}
+    contradictions = sum(by_id[_symbol_and_id(trade)].timestamp_us != trade.timestamp_us for trade in trades)
     return list(by_id.values()), contradictions
 
 
-def _store(
-    lines: str, symbols: Collection[str], followed: Collection[str], *, look_closely: bool = False
-) -> tuple[int, int]:
+_symbol_and_id = attrgetter("symbol", "trade_id")
+
+
+def _store(batch: Sequence[Trade], followed: Collection[str], *, look_closely: bool = False) -> tuple[int, int]:
     """How many were new, and how many contradict what is stored. May raise IntegrityError unless it looks closely."""
-    contradictions = 0
+    lines = io.StringIO("".join(map(_copy_line, batch)))
+    candles = roll_up(batch)
+    columns = dict(zip(MinuteCandle._fields, map(list, zip(*candles, strict=True)), strict=True))
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(_CREATE_INCOMING)
-        with connection.wrap_database_errors:  # Django's cursor passes COPY on, and psycopg2's own errors back
-            cursor.copy_expert(_COPY_INCOMING, io.StringIO(lines))
-        lock_symbols(cursor, symbols)
-        cursor.execute(_MEETS)
+        lock_symbols(cursor, {candle.symbol for candle in candles})
+        cursor.execute(_MEETS, columns)
         newest_migration, is_any_known, is_any_missed = cursor.fetchone()
         refuse_outdated_code(newest_migration)
         if followed:
-            cursor.execute(_OPEN_COVERAGE, [list(followed)])
-        if is_any_known:
-            cursor.execute(_DROP_CONTRADICTIONS)
-            contradictions = cursor.rowcount
-        cursor.execute(
-            _STORE.format(
-                leave_known_alone=_LEAVE_KNOWN_ALONE if is_any_known or look_closely else "",
-                fill_gaps=_FILL_GAPS if is_any_missed else "",
-            )
-        )
-        (inserted,) = cursor.fetchone()
+            cursor.execute(_OPEN_COVERAGE, columns | {"followed": list(followed)})
+        if is_any_known or is_any_missed or look_closely:
+            return _store_what_is_new(cursor, lines, is_any_missed)
+        _copy(cursor, _COPY, lines)
+        cursor.execute(_ROLL_UP_NEW, columns)
+        return len(batch), 0
+
+
+def _store_what_is_new(cursor: Any, lines: io.StringIO, is_any_missed: bool) -> tuple[int, int]:
+    """How many were, and how many contradict what is stored."""
+    cursor.execute(_CREATE_INCOMING)
+    _copy(cursor, _COPY_INCOMING, lines)
+    cursor.execute(_DROP_CONTRADICTIONS)
+    contradictions = cursor.rowcount
+    cursor.execute(_STORE.format(fill_gaps=_FILL_GAPS if is_any_missed else ""))
+    (inserted,) = cursor.fetchone()
     return int(inserted), contradictions
+
+
+def _copy(cursor: Any, sql: str, lines: io.StringIO) -> None:
+    with connection.wrap_database_errors:  # Django's cursor passes COPY on, and psycopg2's own errors back
+        cursor.copy_expert(sql, lines)
 
 
 def lock_symbols(cursor: Any, symbols: Iterable[str]) -> None:
@@ -275,7 +295,15 @@ def add_symbols(names: Iterable[str], *, tracked: bool) -> None:
 
 def _copy_line(trade: Trade) -> str:
     # A symbol is letters and digits (prices/models.py), so nothing in the line needs escaping.
+    symbol, timestamp_us, trade_id, price, quantity, buyer_is_maker = trade
+    second, fraction_us = divmod(timestamp_us, 1_000_000)
     return (
-        f"{trade.symbol}\t{trade.timestamp_us}\t{trade.trade_id}\t{trade.price!s}\t{trade.quantity!s}"
-        f"\t{'t' if trade.buyer_is_maker else 'f'}\n"
+        f"{symbol}\t{_second(second)}.{fraction_us:06}Z\t{trade_id}\t{price!s}\t{quantity!s}"
+        f"\t{'t' if buyer_is_maker else 'f'}\n"
     )
+
+
+@lru_cache(maxsize=1024)
+def _second(second: int) -> str:
+    """As PostgreSQL reads it; many trades share one."""
+    return format_second(from_microseconds(second * 1_000_000))
