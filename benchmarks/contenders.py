@@ -5,6 +5,7 @@ Each is what somebody would write, as short as it can be. All use websocket-clie
 digits that came. Started by ingest.py, one process for each run.
 """
 
+import gc
 import os
 import sys
 import time
@@ -64,6 +65,7 @@ def floor(url: str, count: int) -> None:
 
     A bounded queue of whole batches lies between them. Bare rows, under the same unique index; no candles.
     """
+    gc.disable()
     batches: Queue[list[str]] = Queue(BATCHES_AHEAD)
     Thread(target=read_lines, args=(url, count, batches.put), daemon=True).start()
     with closing(psycopg2.connect(os.environ["DATABASE_URL"])) as database:
