@@ -1,8 +1,8 @@
 """Healing: how many missing trades a second does the healer bring back, when the exchange sets no limit?
 
-The tape holds a trade, a hole of many ids, and a trade. The real healer finds the hole by query and fills it over real
-HTTP from a simulated exchange in another process, which has every trade and no rate limit; the healer's own budget is
-lifted with it. At the exchange itself the limit decides: 3,000 weight a minute are 2,000 trades a second.
+The tape holds a trade, a gap of many ids, and a trade. The real gap watch finds it by query and the real healer fills
+it over real HTTP from a simulated exchange in another process, which has every trade and no rate limit; the healer's
+own budget is lifted with it. At the exchange itself the limit decides: 3,000 weight a minute are 2,000 trades a second.
 
     python benchmarks/heal.py
     python benchmarks/heal.py --trades 1000000
@@ -42,43 +42,49 @@ def main() -> None:
 
 
 def heal(rest_url: str, missing: int) -> float:
-    """Seconds from the moment at which the hole is known to the last trade stored."""
-    from prices.binance.rest import RestClient  # noqa: PLC0415  Django is set up by fresh_database
+    """Seconds from the moment at which the gap is on record to the last trade stored."""
+    from prices import queries  # noqa: PLC0415  Django is set up by fresh_database
+    from prices.binance.rest import RestClient  # noqa: PLC0415
+    from prices.ingest.gap_watch import GapWatch  # noqa: PLC0415
     from prices.ingest.healer import Healer  # noqa: PLC0415
+    from prices.ingest.lease import HealerLease  # noqa: PLC0415
     from prices.ingest.statistics import Statistics  # noqa: PLC0415
 
     client = RestClient(rest_url, weight_budget=NO_BUDGET)
-    make_a_hole(client, missing)
-    statistics = Statistics()
-    healer = Healer(client, statistics)
+    make_a_gap(client, missing)
+    statistics, lease = Statistics(), HealerLease("benchmark")
+    watch = GapWatch(lease, statistics)
+    healer = Healer(client, lease, statistics, queries.database_now)
+    while not statistics.open_gaps:
+        watch.step()
+    began_at = time.perf_counter()
     with tqdm(total=missing, unit=" trades") as bar:
-        while not statistics.open_gaps:
-            time.sleep(healer.step())
-        began_at = time.perf_counter()
         while statistics.healed_trades < missing:
+            if not lease.is_held:
+                lease.take()
             time.sleep(healer.step())
             bar.update(statistics.healed_trades - bar.n)
-        seconds = time.perf_counter() - began_at
+    seconds = time.perf_counter() - began_at
     client.close()
-    check_that_it_is_whole(missing)
+    watch.step()
+    check_that_it_is_whole(missing, statistics.open_gaps)
     return seconds
 
 
-def make_a_hole(client, missing: int) -> None:  # type: ignore[no-untyped-def]  # a RestClient
+def make_a_gap(client, missing: int) -> None:  # type: ignore[no-untyped-def]  # a RestClient
     from prices import tape  # noqa: PLC0415
 
     first = client.historical_trades(SYMBOL, 0, limit=1).trades
     last = client.historical_trades(SYMBOL, first[0].trade_id + missing + 1, limit=1).trades
-    tape.store([*first, *last])
+    tape.store([*first, *last], followed=[SYMBOL])
 
 
-def check_that_it_is_whole(missing: int) -> None:
-    from prices import gaps  # noqa: PLC0415
+def check_that_it_is_whole(missing: int, open_gaps: int) -> None:
     from prices.models import Price  # noqa: PLC0415
 
     stored = Price.objects.count()
-    if stored != missing + 2 or gaps.find_holes({SYMBOL: gaps.BEGINNING}):
-        raise SystemExit(f"{stored:,} trades are stored, not {missing + 2:,}")
+    if stored != missing + 2 or open_gaps:
+        raise SystemExit(f"{stored:,} trades are stored, not {missing + 2:,}, and {open_gaps} gap(s) are open")
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ from playwright.sync_api import Page, sync_playwright
 from processes import running_ingester, running_simulator, wait_until
 from results import Result, finish, make_parser
 from tqdm import tqdm
-from web_server import HOST, running_server
+from web_server import HOST, running_server, web_worker
 
 SYMBOL = "SOLUSDT"  # not the exchange's: only this script trades it
 VIEWERS, SLOWER_AT_MOST = 200, 2.0
@@ -223,13 +223,6 @@ def stored_trades() -> int:
     from prices.models import Candle  # noqa: PLC0415
 
     return sum(Candle.objects.values_list("trade_count", flat=True))
-
-
-def web_worker(port: int) -> psutil.Process:
-    """The process that serves: the only child of the one that listens."""
-    listening = {each.pid for each in psutil.net_connections("tcp") if each.laddr and each.laddr.port == port}
-    (worker,) = [each for pid in listening for each in [psutil.Process(pid)] if not each.children()]
-    return worker
 
 
 def resident_mb(process: psutil.Process) -> float:

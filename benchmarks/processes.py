@@ -52,6 +52,12 @@ def running_simulator(environment: dict[str, str], *arguments: str) -> Iterator[
         yield f"ws://{address[1]}", f"http://{address[1]}"
 
 
+def cpu_s(process: psutil.Process) -> float:
+    """Seconds of a core that the process alone has used so far."""
+    times = process.cpu_times()
+    return float(times.user + times.system)
+
+
 def wait_until(condition: Callable[[], object], limit_s: float = START_LIMIT_S) -> None:
     give_up_at = time.monotonic() + limit_s
     while not condition():

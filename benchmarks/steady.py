@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import psutil  # type: ignore[import-untyped]
 from database import fresh_database
-from processes import running_ingester
+from processes import cpu_s, running_ingester
 from results import Result, finish, make_parser
 from tqdm import tqdm
 
@@ -114,12 +114,6 @@ def watch(
             time.sleep(BURST_INTERVAL_S if burst_trades > 0 else SAMPLE_INTERVAL_S)
     share = (cpu_s(ingester) - used_before_s) / (time.monotonic() - began_at)
     return Hunger(100 * share, resident / 1e6, peak / 1e6)
-
-
-def cpu_s(process: psutil.Process) -> float:
-    """Seconds of a core that the process alone has used so far."""
-    times = process.cpu_times()
-    return float(times.user + times.system)
 
 
 if __name__ == "__main__":

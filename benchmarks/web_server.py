@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import psutil  # type: ignore[import-untyped]
 from database import PROJECT
 
 HOST = "127.0.0.1"
@@ -37,6 +38,13 @@ def running_server(environment: dict[str, str], application: str = PRODUCT) -> I
     finally:
         server.terminate()
         server.wait()
+
+
+def web_worker(port: int) -> psutil.Process:
+    """The process that serves: the only child of the one that listens."""
+    listening = {each.pid for each in psutil.net_connections("tcp") if each.laddr and each.laddr.port == port}
+    (worker,) = [each for pid in listening for each in [psutil.Process(pid)] if not each.children()]
+    return worker
 
 
 def _procfile_options() -> list[str]:

@@ -1,4 +1,4 @@
-"""The tables. `prices/tape.py` alone writes trades and candles, and `prices/queries` alone reads for answers; what is
+"""The tables. `prices/tape` alone writes trades and candles, and `prices/queries` alone reads for answers; what is
 wanted is kept by `prices/coverage`, what is missing by `prices/gaps`.
 
 Symbol names are stored in collation "C": byte order is the same on every machine and outlives upgrades of its locales.

@@ -129,7 +129,7 @@ DATABASE: dict[str, Any] = (
 if "postgres" not in DATABASE.get("ENGINE", ""):
     raise ImproperlyConfigured("DATABASE_URL must name a PostgreSQL: postgres://user:password@host:5432/name")
 # Persistent connections. A connection that the database dropped is replaced by the one reader (prices/queries) and
-# the one writer (prices/tape.py), so no health check has to cost every request a query.
+# the one writer (prices/tape), so no health check has to cost every request a query.
 DATABASES = {
     "default": {
         **DATABASE,

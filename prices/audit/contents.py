@@ -2,7 +2,7 @@
 its trades amount to, and what its candle says.
 
 It reads every trade of the stretch, along the index of the unique key. It shares no arithmetic with the writer
-(`prices/tape.py`), so that the two can be held against each other.
+(`prices/tape`), so that the two can be held against each other.
 """
 
 from collections import defaultdict

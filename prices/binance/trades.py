@@ -17,13 +17,20 @@ from prices.domain.trade import Trade
 _is_price = re.compile(r"[0-9]{1,10}(?:\.[0-9]{1,8})?").fullmatch
 _is_quantity = re.compile(r"[0-9]{1,20}(?:\.[0-9]{1,8})?").fullmatch
 _ZERO = Decimal(0)
+# A trade of the combined stream exactly as the exchange writes it today, and no number near its limit. It is read in
+# less than two thirds of the time; everything else is read as JSON, which finds what is wrong with it.
+_match_usual = re.compile(
+    r'\{"stream":"\w+@trade","data":\{"e":"trade","E":[1-9]\d{0,17},"s":"(\w+)","t":([1-9]\d{0,14}),'
+    r'"p":"(\d{1,10}\.\d{1,8})","q":"(\d{1,20}\.\d{1,8})","T":([1-8]\d{15}),"m":(true|false),"M":(?:true|false)\}\}',
+    re.ASCII,
+).fullmatch
 # How far ahead of the exchange's own clock a trade may be stamped, as well as that clock is known here.
 FUTURE_TOLERANCE_US = 5_000_000
 
 MAX_TRADE_ID = 2**53 - 1  # a million times what was reached so far, and room for arithmetic
 MILLISECONDS, MICROSECONDS = "milliseconds", "microseconds"
 # Times of 13 digits are milliseconds, of 16 microseconds, whatever was asked for. The last one, in the year 2255, is as
-# far as the writer's arithmetic (prices/tape.py) is exact.
+# far as the writer's arithmetic (prices/tape) is exact.
 _FIRST_MICROSECOND, _LAST_MICROSECOND = 10**15, 2**53 - 1
 _FIRST_MILLISECOND, _LAST_MILLISECOND = 10**12, _LAST_MICROSECOND // 1000
 
@@ -48,6 +55,8 @@ def parse_frame(frame: bytes, symbols: Collection[str], unit: str | None = None)
     Raises BadFrame with the reason.
     https://github.com/binance/binance-spot-api-docs/blob/master/web-socket-streams.md#trade-streams
     """
+    if unit == MICROSECONDS and (trade := _parse_usual(frame, symbols)):
+        return trade
     try:
         message = orjson.loads(frame)
     except orjson.JSONDecodeError as error:
@@ -63,6 +72,15 @@ def parse_frame(frame: bytes, symbols: Collection[str], unit: str | None = None)
     if kind == "serverShutdown" or (kind is None and _is_reply(event)):
         return Control(event)
     raise BadFrame(f"not a trade: event type {_shorten(kind)}")
+
+
+def _parse_usual(frame: bytes, symbols: Collection[str]) -> Trade | None:
+    match = _match_usual(frame.decode("latin-1"))  # takes any byte, and the pattern takes ASCII alone
+    if match is None:
+        return None
+    symbol, trade_id, price, quantity, time, buyer_is_maker = match.groups()
+    trade = Trade(symbol, int(time), int(trade_id), Decimal(price), Decimal(quantity), buyer_is_maker == "true")
+    return trade if symbol in symbols and trade.price and trade.quantity else None
 
 
 def unit_of_frame(frame: bytes) -> str:

@@ -1,7 +1,7 @@
 """What is wanted of each symbol: runs of trade ids in the table `coverage`. In: who follows what, what people want.
 
 Out: runs. What is wanted and not stored is a gap (`prices/gaps`). A run opens with the first trade that is followed
-(`prices/tape.py`), and closes when nobody follows the symbol any more; what lies between two runs is fetched only when
+(`prices/tape`), and closes when nobody follows the symbol any more; what lies between two runs is fetched only when
 somebody wants it.
 """
 

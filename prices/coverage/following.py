@@ -1,6 +1,6 @@
 """What becomes of a run that is followed. In: who follows what, and the tape. Out: runs that end, and new ones.
 
-A run is opened by the writer (`prices/tape.py`), with the first trade. It ends here: when nobody follows the symbol any
+A run is opened by the writer (`prices/tape`), with the first trade. It ends here: when nobody follows the symbol any
 more, or when the exchange begins its ids anew, as a test network does that is reset.
 """
 

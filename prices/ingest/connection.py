@@ -160,11 +160,12 @@ class Connection:
         try:
             message = parse_frame(frame, symbols, self._unit)
             if isinstance(message, Trade):
-                refuse_the_future(message, now_us)
+                if message.timestamp_us > now_us:
+                    refuse_the_future(message, now_us)
+                elif now_us - message.timestamp_us > DELAYED_AFTER_US:
+                    self.counts.delayed_trades += 1
                 if self._unit is None:
                     self._unit = unit_of_frame(frame)
-                if now_us - message.timestamp_us > DELAYED_AFTER_US:
-                    self.counts.delayed_trades += 1
                 return message
         except BadFrame as bad:
             self.counts.bad_frames += 1
@@ -177,10 +178,11 @@ class Connection:
         """Into the buffer first: what others read here of how far the connection is must be true by then."""
         self._buffer.put(*trades)
         now = self._clock()
-        for trade in trades:
-            self.first_trade_ids.setdefault(trade.symbol, trade.trade_id)
-            self.last_trade_ids[trade.symbol] = trade.trade_id
-            self.last_trade_at[trade.symbol] = now
+        last = {trade.symbol: trade.trade_id for trade in trades}
+        if not last.keys() <= self.first_trade_ids.keys():
+            self.first_trade_ids = {t.symbol: t.trade_id for t in reversed(trades)} | self.first_trade_ids
+        self.last_trade_ids |= last
+        self.last_trade_at |= dict.fromkeys(last, now)
 
     def _obey(self, control: Control, stream: Stream) -> None:
         message = control.message

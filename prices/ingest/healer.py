@@ -1,6 +1,6 @@
 """Heals gaps. In: gaps on record. Out: the missing trades, fetched from the exchange and stored.
 
-Every loss has this one cure, whatever caused it. What is fetched goes through `prices/tape.py` like everything else,
+Every loss has this one cure, whatever caused it. What is fetched goes through `prices/tape` like everything else,
 and that counts down what a gap lacks. Nothing is given up for lack of an answer; how long ids that the exchange passes
 over are asked for, `prices/gaps` says.
 """

@@ -75,6 +75,33 @@ def test_open_and_close_are_decided_by_trade_id():
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("known", "volume"),
+    [([], "100000000000000000000.00000001"), ([trade(9)], "100000000000000000000.50000001")],
+    ids=["new", "beside a known one"],
+)
+def test_a_volume_is_exact_whatever_its_digits(known, volume):
+    tape.store(known)
+
+    tape.store([trade(1, quantity="99999999999999999999.99999999"), trade(2, quantity="0.00000002"), *known])
+
+    assert Candle.objects.get().volume == Decimal(volume)
+
+
+@pytest.mark.django_db
+def test_a_row_that_no_candle_tells_of_is_left_alone():
+    Price.objects.create(
+        symbol="BTCUSDT", timestamp=NOON, trade_id=2, price=Decimal(7), quantity=Decimal(1), buyer_is_maker=True
+    )
+
+    stored = tape.store([trade(1), trade(2), trade(3)])
+
+    assert stored == tape.Stored(inserted=2, duplicates=1)
+    assert Price.objects.get(trade_id=2).price == 7
+    assert Candle.objects.get().trade_count == 2
+
+
+@pytest.mark.django_db
 def test_minutes_begin_on_the_minute_and_before_1970_too():
     moments = [NOON, NOON + timedelta(seconds=59, microseconds=999999), NOON + timedelta(minutes=1)]
     old = datetime(1969, 12, 31, 23, 59, 59, 999999, tzinfo=UTC)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prices.binance.trades import BadFrame, Control, parse_frame
+from prices.binance.trades import MICROSECONDS, BadFrame, Control, parse_frame
 from prices.domain.trade import Trade
 from prices.tests.factories import event, frame
 
@@ -72,6 +72,49 @@ BAD_VALUES: dict[str, list[object]] = {
 def test_a_bad_value_is_refused(key, value):
     with pytest.raises(BadFrame):
         parse_frame(frame(**{key: value}), SYMBOLS)
+
+
+def usual_frame(**changes):
+    """As the exchange writes it: without spaces, with times in microseconds."""
+    data = event(E=1672515782136000, T=1672515782135000) | changes
+    return orjson.dumps({"stream": "btcusdt@trade", "data": data})
+
+
+@given(
+    T=st.integers(10**15, 2**53 - 1),
+    t=st.integers(0, 2**53 - 1),
+    p=st.from_regex(r"\A[0-9]{1,10}\.[0-9]{1,7}[1-9]\Z"),
+    q=st.from_regex(r"\A[0-9]{1,20}\.[0-9]{1,7}[1-9]\Z"),
+    m=st.booleans(),
+)
+def test_a_usual_frame_is_read_like_any_other(**values):
+    trade = parse_frame(usual_frame(**values), SYMBOLS, MICROSECONDS)
+
+    assert trade == Trade("BTCUSDT", values["T"], values["t"], Decimal(values["p"]), Decimal(values["q"]), values["m"])
+    assert (str(trade.price), type(trade.buyer_is_maker)) == (str(Decimal(values["p"])), bool)
+    assert trade == parse_frame(frame(**values), SYMBOLS)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [(key, value) for key, values in BAD_VALUES.items() for value in values if value != 2**70],
+    ids=lambda part: repr(part)[:30],
+)
+def test_a_bad_value_is_refused_in_a_usual_frame(key, value):
+    with pytest.raises(BadFrame):
+        parse_frame(usual_frame(**{key: value}), SYMBOLS, MICROSECONDS)
+
+
+@pytest.mark.parametrize("bad", [b'"t":012,', b'"t":-1,', b'"t":9007199254740992,', b'"t":"1",', b'"t":1,"X":"M",'])
+def test_a_usual_frame_with_another_id_is_no_exception(bad):
+    with pytest.raises(BadFrame):
+        parse_frame(usual_frame().replace(b'"t":12345,', bad), SYMBOLS, MICROSECONDS)
+
+
+def test_of_a_key_that_comes_twice_the_same_counts_as_ever():
+    twice = usual_frame().replace(b'"p":', b'"p":"1.5","p":')
+
+    assert parse_frame(twice, SYMBOLS, MICROSECONDS) == parse_frame(twice, SYMBOLS)
 
 
 @pytest.mark.parametrize("key", ["e", "s", "t", "p", "q", "T", "m"])
