@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from prices.queries.connection import fetch_all
+from prices.storage.plain import APPROXIMATE_TRADES
 
 
 class IngesterState(NamedTuple):
@@ -235,5 +236,5 @@ def symbol_states() -> list[SymbolState]:
 
 def approximate_trades() -> int | None:
     """How many trades the last VACUUM or ANALYZE saw; None before the first. Counting them would take minutes."""
-    rows = fetch_all("SELECT nullif(reltuples, -1)::bigint FROM pg_class WHERE oid = 'prices'::regclass")
+    rows = fetch_all(APPROXIMATE_TRADES)
     return rows[0][0] if rows else None

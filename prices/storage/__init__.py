@@ -1,0 +1,1 @@
+"""What depends on the engine that the tables are stored with: one file for each."""
