@@ -8,7 +8,7 @@ whatever came. Writers of a symbol take turns, so each sees all that the others 
 
 import io
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import lru_cache
 from operator import attrgetter
 from typing import Any, NamedTuple
@@ -79,7 +79,7 @@ def _store(batch: Sequence[Trade], followed: Collection[str], *, look_closely: b
     """How many were new, and how many contradict what is stored. May raise IntegrityError unless it looks closely."""
     lines = io.StringIO("".join(map(_copy_line, batch)))
     candles = roll_up(batch)
-    columns = dict(zip(MinuteCandle._fields, map(list, zip(*candles, strict=True)), strict=True))
+    columns = dict(zip(MinuteCandle._fields, map(_array, zip(*candles, strict=True)), strict=True))
     with transaction.atomic(), connection.cursor() as cursor:
         lock_symbols(cursor, {candle.symbol for candle in candles})
         cursor.execute(MEETS, columns)
@@ -108,6 +108,11 @@ def _store_what_is_new(cursor: Any, lines: io.StringIO, is_any_missed: bool) -> 
 def _copy(cursor: Any, sql: str, lines: io.StringIO) -> None:
     with connection.wrap_database_errors:  # Django's cursor passes COPY on, and psycopg2's own errors back
         cursor.copy_expert(sql, lines)
+
+
+def _array(values: Iterable[object]) -> str:
+    """As PostgreSQL reads it: a string is quicker to pass than a list, which psycopg2 writes value by value."""
+    return '{"' + '","'.join(map(str, values)) + '"}'
 
 
 def _copy_line(trade: Trade) -> str:
