@@ -51,6 +51,10 @@ class PunctualClient:
             self._line = self._open_line()
             raise NoAnswer(f"did not answer completely within {self._within_s:g} s") from None
 
+    def give_up(self) -> None:
+        """End the request that is under way; no other will succeed. May be called from any thread."""
+        self._line.cut()
+
     def close(self) -> None:
         """Close the connection that is kept."""
         self._line.close()

@@ -141,6 +141,10 @@ class RestClient:
         except (TypeError, LookupError, ValueError, ArithmeticError) as error:
             raise ExchangeRefused(f"klines answered with something else than klines: {error!r}") from error
 
+    def give_up(self) -> None:
+        """End the call that is under way; no other will succeed. May be called from any thread."""
+        self._client.give_up()
+
     def close(self) -> None:
         """Close the connection that is kept."""
         self._client.close()

@@ -119,6 +119,7 @@ class Pipeline:
         self.buffer.close()
         self._writer.join(FLUSH_WITHIN_S)
         self._give_up_writing.set()
+        self._client.give_up()
         rest_at = time.monotonic() + REST_WITHIN_S
         for thread in (self._writer, *self._others):
             thread.join(max(0.0, rest_at - time.monotonic()))

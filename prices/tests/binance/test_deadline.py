@@ -127,3 +127,14 @@ def test_calls_share_a_connection():
         client.close()
 
     assert len(ended) == 1
+
+
+def test_a_call_is_given_up_at_once_by_another_thread():
+    with raw_server(say_nothing) as (url, _):
+        client = RestClient(url, call_within_s=DEADLINE_S)
+        threading.Timer(0.3, client.give_up).start()
+        with pytest.raises(ExchangeRefused) as refused:
+            client.historical_trades("BTCUSDT", 1)
+
+    assert "did not answer completely" not in str(refused.value)
+    wait_until(lambda: not calls_under_way())
