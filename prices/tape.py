@@ -245,7 +245,7 @@ def _store(batch: Sequence[Trade], followed: Collection[str], *, look_closely: b
     """How many were new, and how many contradict what is stored. May raise IntegrityError unless it looks closely."""
     lines = io.StringIO("".join(map(_copy_line, batch)))
     candles = roll_up(batch)
-    columns = dict(zip(MinuteCandle._fields, map(list, zip(*candles, strict=True)), strict=True))
+    columns = dict(zip(MinuteCandle._fields, map(_array, zip(*candles, strict=True)), strict=True))
     with transaction.atomic(), connection.cursor() as cursor:
         lock_symbols(cursor, {candle.symbol for candle in candles})
         cursor.execute(_MEETS, columns)
@@ -291,6 +291,11 @@ def add_symbols(names: Iterable[str], *, tracked: bool) -> None:
     Symbol.objects.bulk_create(
         [Symbol(name=name, tracked=tracked) for name in sorted(set(names))], ignore_conflicts=True
     )
+
+
+def _array(values: Iterable[object]) -> str:
+    """As PostgreSQL reads it: a string is quicker to pass than a list, which psycopg2 writes value by value."""
+    return '{"' + '","'.join(map(str, values)) + '"}'
 
 
 def _copy_line(trade: Trade) -> str:
