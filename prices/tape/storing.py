@@ -1,9 +1,10 @@
 """Stores trades. In: trades, in any order, as often as they come. Out: rows in `prices`, and what they roll
 up to in `candles` and `hour_candles`, and what is still missing in `gaps`.
 
-Live stream, overlap of two connections, a second ingester, backfill and import all end here. What is there already is
-left alone; candles and gaps are rolled up in the same statement from the rows really inserted, so they are exact
-whatever came. Writers of a symbol take turns, so each sees all that the others have stored.
+Live stream, overlap of two connections, a second ingester, backfill and import all end here. A batch that is new as a
+whole is copied straight in; of any other, what is there already is left alone. Candles and gaps are rolled up in the
+same transaction from the rows really inserted, so they are exact whatever came. Writers of a symbol take turns, so each
+sees all that the others have stored.
 """
 
 import io
