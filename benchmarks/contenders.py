@@ -60,14 +60,24 @@ def ours(url: str, count: int) -> None:
         say_when()
 
 
+def bare_loop(url: str, count: int) -> None:
+    """What the parts give by themselves: one thread reads by websocket-client, another one stores."""
+    store_lines(url, count, read_by_client)
+
+
 def floor(url: str, count: int) -> None:
-    """The best bare loop: one thread reads and decodes, another one stores; no check, nothing that outlives an error.
+    """The best bare loop: the same, but frames are read from a buffered file."""
+    store_lines(url, count, read_from_file)
+
+
+def store_lines(url: str, count: int, read: Callable[[str, int, Callable[[list[str]], None]], None]) -> None:
+    """One thread reads and decodes, another one stores; no check, nothing that outlives an error.
 
     A bounded queue of whole batches lies between them. Bare rows, under the same unique index; no candles.
     """
     gc.disable()
     batches: Queue[list[str]] = Queue(BATCHES_AHEAD)
-    Thread(target=read_lines, args=(url, count, batches.put), daemon=True).start()
+    Thread(target=read, args=(url, count, batches.put), daemon=True).start()
     with closing(psycopg2.connect(os.environ["DATABASE_URL"])) as database:
         cursor = database.cursor()
         cursor.execute(CREATE_INCOMING)
@@ -81,7 +91,13 @@ def floor(url: str, count: int) -> None:
         say_when()
 
 
-def read_lines(url: str, count: int, put: Callable[[list[str]], None]) -> None:
+def read_by_client(url: str, count: int, put: Callable[[list[str]], None]) -> None:
+    """Each batch as the lines of a COPY."""
+    for events in batches(url, count):
+        put([copy_line(event) for event in events])
+
+
+def read_from_file(url: str, count: int, put: Callable[[list[str]], None]) -> None:
     """Each batch as the lines of a COPY. Frames are read from a buffered file: websocket-client takes several system
     calls for each."""
     read = subscribe(url).sock.makefile("rb", buffering=READ_BYTES).read
@@ -174,7 +190,7 @@ def say_when() -> None:
     print(time.time_ns(), flush=True)
 
 
-CONTENDERS = {each.__name__: each for each in (ours, floor, values, bulk_create, row_by_row)}
+CONTENDERS = {each.__name__: each for each in (ours, bare_loop, floor, values, bulk_create, row_by_row)}
 
 if __name__ == "__main__":
     CONTENDERS[sys.argv[1]](sys.argv[2], int(sys.argv[3]))

@@ -5,6 +5,7 @@ run until someone asks them to stop, or until one of them dies of something nobo
 error is raised here for the process to end with. Never a process that is half alive.
 """
 
+import gc
 import logging
 import threading
 import time
@@ -41,6 +42,9 @@ FLUSH_WITHIN_S = 2.0
 REST_WITHIN_S = 0.5
 WRONG_CLOCK_US = 1_000_000
 ASK_THE_TIME_AGAIN_S = 30.0
+# Trades come and go by the hundred thousand, and none is ever part of a cycle. Searching them for cycles after each 700
+# new objects, as Python does by default, takes a sixth of the ingester's time.
+SEARCH_FOR_CYCLES_EVERY = 50_000
 
 
 class Pipeline:
@@ -91,6 +95,7 @@ class Pipeline:
         ]
 
     def __enter__(self) -> Self:
+        gc.set_threshold(SEARCH_FOR_CYCLES_EVERY)
         for thread in (self._writer, self._reader, *self._others):
             thread.start()
         return self

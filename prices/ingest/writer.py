@@ -4,7 +4,6 @@ A database that is out of reach is waited for with the batch in hand; the same b
 nothing if it had been committed after all. It ends when the buffer is closed and empty.
 """
 
-import gc
 import logging
 import threading
 import time
@@ -25,9 +24,6 @@ logger = logging.getLogger(__name__)
 LONGEST_RETRY_DELAY_S = 5.0
 # That what is followed is wanted is told to the database with a symbol's first trade, and again now and then.
 FOLLOWING_HOLDS_S = 60.0
-# Trades come and go by the hundred thousand, and none is ever part of a cycle. Searching them for cycles after each 700
-# new objects, as Python does by default, takes a sixth of the ingester's time.
-SEARCH_FOR_CYCLES_EVERY = 50_000
 
 
 class Writer:
@@ -55,7 +51,6 @@ class Writer:
 
     def run(self) -> None:
         """Store batches until the buffer is closed and empty, or it is to give up while the database is away."""
-        gc.set_threshold(SEARCH_FOR_CYCLES_EVERY)
         try:
             while batch := self._buffer.take():
                 if not self.store(batch):
