@@ -39,13 +39,14 @@ run: install
 
 # A database and an exchange of its own: made-up trades never mix with real ones, and each demo begins a new tape, of
 # which no browser may remember another's answers.
-DEMO_SETTINGS := VAR_DIR=var/demo DATABASE_URL= METRICS_PORT=0 KEEP_PAST_ANSWERS_S=0 SYMBOLS=BTCUSDT,ETHUSDT \
+DEMO := var/demo$(if $(filter 8000,$(PORT)),,-$(PORT))
+DEMO_SETTINGS := VAR_DIR=$(DEMO) DATABASE_URL= METRICS_PORT=0 KEEP_PAST_ANSWERS_S=0 SYMBOLS=BTCUSDT,ETHUSDT \
 	BINANCE_WS_URL=ws://127.0.0.1:$(EXCHANGE_PORT) BINANCE_REST_URL=http://127.0.0.1:$(EXCHANGE_PORT)
-demo: export ENV_FILE := var/demo.env
+demo: export ENV_FILE := $(DEMO).env
 demo: export COMMAND := ENV_FILE=$(ENV_FILE) $(BIN)/python manage.py
 demo: export EXCHANGE_PORT := $(EXCHANGE_PORT)
 demo: install
-	@mkdir -p var && printf '%s\n' $(DEMO_SETTINGS) > var/demo.env
+	@mkdir -p var && printf '%s\n' $(DEMO_SETTINGS) > $(ENV_FILE)
 	@$(TOGETHER) $(PAGE) 127.0.0.1:$(EXCHANGE_PORT)/EXCHANGE_PORT --
 	$(BIN)/python manage.py migrate prices zero --verbosity 0
 	$(BIN)/python manage.py migrate --verbosity 0

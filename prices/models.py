@@ -209,6 +209,7 @@ class Gap(models.Model):
     doubted_since = models.DateTimeField(
         null=True, blank=True, help_text="Since then the exchange's answers pass over ids of it."
     )
+    doubts = models.PositiveIntegerField(default=0, db_default=0, help_text="Answers that passed over ids of it.")
     ask_again_at = models.DateTimeField(db_default=Now(), help_text="The exchange is not asked for it earlier.")
 
     class Meta:
@@ -259,6 +260,9 @@ class Lease(models.Model):
     taken_at = models.DateTimeField()
     renewed_at = models.DateTimeField()
     looked_at = models.DateTimeField(null=True, blank=True, help_text="When all that is wanted was last looked at.")
+    unconfirmed_trades = models.BigIntegerField(
+        default=0, db_default=0, help_text="That it saw missing, and that may just be on their way."
+    )
     trouble = models.TextField(default="", db_default="", blank=True, help_text="Why nothing can be fetched now.")
     trouble_since = models.DateTimeField(null=True, blank=True)
 

@@ -11,9 +11,9 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from prices.audit.database import fetch_all
 from prices.audit.spans import Span
 from prices.domain.intervals import floor_hour
+from prices.storage.rows import fetch_all
 
 
 class CandleValues(NamedTuple):

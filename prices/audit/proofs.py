@@ -12,12 +12,12 @@ from typing import NamedTuple
 from django.db import connection
 
 from prices.audit.contents import CandleValues, Contents
-from prices.audit.database import fetch_all
 from prices.audit.ids import Repeat, Run
 from prices.audit.spans import Bounds, Span
 from prices.domain.ids import Ids
 from prices.domain.intervals import floor_hour
 from prices.domain.times import HOUR
+from prices.storage.rows import fetch_all
 
 
 class Judged(NamedTuple):

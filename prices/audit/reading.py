@@ -9,13 +9,13 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from prices.audit import wanted
-from prices.audit.database import fetch_all
 from prices.audit.ids import Repeat, Run
 from prices.audit.spans import Bounds, Span
 from prices.domain.ids import Ids, join
 from prices.domain.intervals import floor_hour, floor_minute
 from prices.domain.times import MICROSECOND, MINUTE
 from prices.models import Gap
+from prices.storage.rows import fetch_all
 
 # Some million trades at the very most, a second or two of work, a call of the exchange's klines.
 CHUNK = timedelta(hours=4)

@@ -77,6 +77,8 @@ def mending_command(audit: SymbolAudit) -> str | None:
 
 def _verdict(audit: SymbolAudit) -> str:
     if audit.is_proven:
+        if audit.exchange and not audit.exchange.compared:
+            return "PROVEN, but not against the exchange: no whole minute could be compared"
         return "PROVEN" if audit.tape.trades else "nothing is stored here"
     return "NOT PROVEN: " + ", ".join(f"{what}: {number:,}" for number, what in audit.faults)
 

@@ -1,6 +1,7 @@
 """A page of trades by id becomes what can be kept of it. In: the rows of the exchange's answer. Out: the trades, and
 the ids of rows that can't be kept, so that one odd row costs itself only. Pure: no socket or clock."""
 
+from collections import Counter
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -28,7 +29,7 @@ def read_page(symbol: str, rows: Any, from_id: int, now_us: int) -> Page:
     ids = [_read_id(row) for row in rows]
     if ids != sorted(set(ids)) or (ids and ids[0] < from_id):
         raise BadFrame("other ids than asked for")
-    unit = _unit_of_first(rows)
+    unit = _unit_of_most(rows)
     page = Page([], {}, {})
     for trade_id, row in zip(ids, rows, strict=True):
         try:
@@ -51,12 +52,13 @@ def _read_id(row: Any) -> int:
     return trade_id
 
 
-def _unit_of_first(rows: list[dict[str, Any]]) -> str | None:
-    """The unit of the first time that is one."""
+def _unit_of_most(rows: list[dict[str, Any]]) -> str | None:
+    """The unit that most of the times count."""
+    units: Counter[str] = Counter()
     for row in rows:
         with suppress(BadFrame):
-            return unit_of(row.get("time"))
-    return None
+            units[unit_of(row.get("time"))] += 1
+    return units.most_common(1)[0][0] if units else None
 
 
 def _read_row(symbol: str, row: dict[str, Any], unit: str | None) -> Trade:

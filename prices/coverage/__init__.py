@@ -7,7 +7,7 @@ somebody wants it.
 
 from prices.coverage.changes import give_up, want
 from prices.coverage.costs import BYTES_OF_A_TRADE, cost_in_words, disk_in_words, time_to_fetch_in_words
-from prices.coverage.following import begin_anew_where_ids_did, close_unfollowed
+from prices.coverage.following import begin_anew_where_ids_did, close_unfollowed, open_symbols
 from prices.coverage.runs import (
     Between,
     Missing,
@@ -40,6 +40,7 @@ __all__ = [
     "missing_of",
     "newest_stored_id",
     "not_wanted_yet",
+    "open_symbols",
     "runs",
     "state_of",
     "stretches_between",

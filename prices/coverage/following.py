@@ -10,13 +10,20 @@ from datetime import datetime
 from django.db import connection, transaction
 
 from prices.coverage.runs import ids_of
+from prices.domain.ids import count
 from prices.domain.times import MICROSECOND
-from prices.gaps.rows import fetch_all
+from prices.gaps.finding import Hole, find_missing
 from prices.models import Coverage, Gap, Symbol
+from prices.storage.rows import fetch_all
 from prices.tape import lock_symbols
 
 UNFOLLOWED = "nobody follows it any more"
 BEGUN_ANEW = "the exchange has begun its ids anew"
+
+
+def open_symbols() -> list[str]:
+    """The symbols that have an open run."""
+    return list(Coverage.objects.filter(last_trade_id=None).values_list("symbol", flat=True))
 
 
 def close_unfollowed(followed: Collection[str], now: datetime) -> list[Coverage]:
@@ -51,7 +58,8 @@ def _end(run: Coverage, last_id: int, remark: str, now: datetime) -> None:
 
 # The newest minute of an open run, if all its ids are lower than one that was traded more than a minute before: times
 # may run back against ids by seconds, never so far. Where no look has settled yet where to begin, the newest 48 hours
-# that have trades are looked at. Old ids and new ones are told apart by half the way between.
+# that have trades are looked at. Old ids and new ones are told apart by half the way between. A trade
+# or two may be an error of the exchange's.
 _BEGUN_ANEW = """
 SELECT coverage.symbol, high.last_trade_id, old.newest_at, new.first_id
 FROM coverage
@@ -83,6 +91,7 @@ CROSS JOIN LATERAL (
 CROSS JOIN LATERAL (
     SELECT min(trade_id) AS first_id FROM prices
     WHERE prices.symbol = coverage.symbol AND timestamp > newest_at AND trade_id <= middle_id
+    HAVING count(*) >= 3
 ) AS new
 WHERE coverage.last_trade_id IS NULL AND new.first_id IS NOT NULL
 """
@@ -150,6 +159,9 @@ def _end_runs_before(run: Coverage, now: datetime) -> None:
     earlier.exclude(begins_at=run.begins_at).update(
         ends_at=run.begins_at, looked_at=None, checked_minute=None, checked_through_id=None
     )
-    Gap.objects.filter(symbol=run.symbol, missing_trades__gt=0).exclude(outcome=Gap.Outcome.BEGUN_ANEW).update(
-        closed_at=now, outcome=Gap.Outcome.BEGUN_ANEW, last_error=BEGUN_ANEW
-    )
+    gaps = Gap.objects.filter(symbol=run.symbol, missing_trades__gt=0).exclude(outcome=Gap.Outcome.BEGUN_ANEW)
+    for gap in gaps:
+        around = Hole(gap.symbol, *gap.ids, gap.since, gap.until, ends_at=run.begins_at)
+        gap.missing_trades = count(hole.ids for hole in find_missing([around]))
+        gap.closed_at, gap.outcome, gap.last_error = now, Gap.Outcome.BEGUN_ANEW, BEGUN_ANEW
+    Gap.objects.bulk_update(gaps, ["missing_trades", "closed_at", "outcome", "last_error"], batch_size=1000)

@@ -11,8 +11,8 @@ from django.db.models import Max
 
 from prices import gaps
 from prices.domain.ids import MAX_ID, Ids, difference, union
-from prices.gaps.rows import fetch_all
 from prices.models import Coverage
+from prices.storage.rows import fetch_all
 
 # Of ids that have begun anew, the hour and the minute in which they did may hold trades of both times.
 _NEWEST_ID = """

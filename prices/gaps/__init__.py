@@ -13,6 +13,7 @@ from prices.gaps.records import (
     open_count,
     open_gaps,
     record,
+    reopen_what_is_not_healed,
 )
 
 __all__ = [
@@ -31,4 +32,5 @@ __all__ = [
     "open_count",
     "open_gaps",
     "record",
+    "reopen_what_is_not_healed",
 ]

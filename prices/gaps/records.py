@@ -1,18 +1,22 @@
 """Gaps on record, in the table `gaps`. In: holes, and what became of asking for them. Out: what to ask for next."""
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import groupby
+from typing import Any
 
 from django.db import connection, transaction
-from django.db.models import F, Value
+from django.db.models import Case, F, Q, Value, When
 from django.db.models.functions import Coalesce, Least
 
-from prices.domain.ids import MAX_ID, Ids, difference, intersection, union
+from prices.domain.ids import MAX_ID, Ids, count, difference, intersection, union
 from prices.gaps.finding import Hole, find_missing
-from prices.gaps.rows import fetch_all
 from prices.models import Coverage, Gap
+from prices.storage.rows import fetch_all
 from prices.tape import lock_symbols
+
+LONGEST_WAIT = timedelta(hours=6)
+HEALED_LATELY = timedelta(seconds=15)
 
 
 def record(holes: Iterable[Hole], now: datetime, *, if_wanted: bool = False) -> list[Gap]:
@@ -28,7 +32,7 @@ def record(holes: Iterable[Hole], now: datetime, *, if_wanted: bool = False) -> 
             lock_symbols(cursor, [symbol])
             missing = find_missing(list(alike))
             wanted = _wanted(symbol, begins_at, ends_at) if if_wanted else [Ids(0, MAX_ID)]
-            known = _known(symbol, missing, ends_at)
+            known = _known(symbol, missing, ends_at, now)
             opened += Gap.objects.bulk_create(
                 Gap(
                     symbol=symbol,
@@ -54,8 +58,11 @@ def _wanted(symbol: str, begins_at: datetime | None, ends_at: datetime | None) -
     return union(Ids(*ids) for ids in runs.values_list("first_trade_id", Coalesce("last_trade_id", MAX_ID)))
 
 
-def _known(symbol: str, holes: Sequence[Hole], ends_at: datetime | None) -> list[Ids]:
-    """The ids of gaps that account for ids of these holes already, in order."""
+def _known(symbol: str, holes: Sequence[Hole], ends_at: datetime | None, now: datetime) -> list[Ids]:
+    """The ids of gaps that account for ids of these holes already, in order.
+
+    Of one in which more is missing than it says, trades were lost since: it is put right, and open again.
+    """
     if not holes:
         return []
     gaps = Gap.objects.filter(
@@ -68,7 +75,42 @@ def _known(symbol: str, holes: Sequence[Hole], ends_at: datetime | None) -> list
         gaps = gaps.exclude(outcome__in=[Gap.Outcome.BEGUN_ANEW, Gap.Outcome.NOT_WANTED])
     else:
         gaps = gaps.filter(outcome=Gap.Outcome.BEGUN_ANEW).exclude(since__gte=ends_at)
-    return union(Ids(*ids) for ids in gaps.values_list("first_missing_id", "last_missing_id"))
+    known = list(gaps)
+    for gap in known:
+        missing = count(hole.ids for hole in find_missing([_around(gap, ends_at)]))
+        if missing > gap.missing_trades:
+            _reopen(gap, missing, now)
+    return union(gap.ids for gap in known)
+
+
+def _around(gap: Gap, ends_at: datetime | None = None) -> Hole:
+    return Hole(gap.symbol, *gap.ids, gap.since, gap.until, ends_at=ends_at)
+
+
+def _reopen(gap: Gap, missing_trades: int, now: datetime) -> None:
+    again: dict[str, Any] = {"missing_trades": missing_trades}
+    if gap.outcome in {Gap.Outcome.HEALED, Gap.Outcome.UNAVAILABLE, Gap.Outcome.UNKNOWN_SYMBOL}:
+        again |= {"closed_at": None, "outcome": None, "fetched_through_id": None, "ask_again_at": now}
+        again |= {"doubted_since": None, "doubts": 0}
+    Gap.objects.filter(pk=gap.pk).update(**again)
+
+
+def reopen_what_is_not_healed(now: datetime) -> list[Gap]:
+    """Look again at gaps that were healed by count within the last seconds; return those in which ids are missing.
+
+    An id that is stored under two times, hours apart, is counted twice.
+    """
+    lately = list(Gap.objects.filter(outcome=Gap.Outcome.HEALED, closed_at__gt=now - HEALED_LATELY))
+    doubtful = {hole.symbol for hole in find_missing([_around(gap) for gap in lately])}
+    reopened = []
+    for gap in lately:
+        if gap.symbol in doubtful:
+            with transaction.atomic(), connection.cursor() as cursor:
+                lock_symbols(cursor, [gap.symbol])
+                if missing := count(hole.ids for hole in find_missing([_around(gap)])):
+                    _reopen(gap, missing, now)
+                    reopened.append(gap)
+    return reopened
 
 
 def open_count() -> tuple[int, int]:
@@ -77,9 +119,14 @@ def open_count() -> tuple[int, int]:
     return int(gaps), int(trades)
 
 
+def _is_due(now: datetime) -> Q:
+    """That it may be asked for. One that would wait for longer than any has to waits for a clock that was set back."""
+    return Q(ask_again_at__lte=now) | Q(ask_again_at__gt=now + 2 * LONGEST_WAIT)
+
+
 def next_due(after_symbol: str, now: datetime) -> Gap | None:
     """The newest open gap that may be asked for now, of the symbol whose turn it is: the first after `after_symbol`."""
-    due = Gap.objects.filter(closed_at=None, ask_again_at__lte=now)
+    due = Gap.objects.filter(_is_due(now), closed_at=None)
     symbols = sorted(due.order_by().values_list("symbol", flat=True).distinct())
     if not symbols:
         return None
@@ -90,31 +137,33 @@ def next_due(after_symbol: str, now: datetime) -> Gap | None:
 def due_among(symbol: str, ids: Ids, now: datetime) -> list[Gap]:
     """The open gaps whose next id to fetch is one of these, and that may be asked for now."""
     found = Gap.objects.filter(
+        _is_due(now),
         symbol=symbol,
         closed_at=None,
-        ask_again_at__lte=now,
         first_missing_id__lte=ids.last,
         last_missing_id__gte=ids.first,
     )
     return [gap for gap in found.order_by("first_missing_id") if ids.first <= gap.next_id <= ids.last]
 
 
-def open_gaps(symbol: str | None = None) -> list[Gap]:
-    """The gaps that are being healed, of one symbol or of all."""
-    found = Gap.objects.filter(closed_at=None)
-    return list(found if symbol is None else found.filter(symbol=symbol))
+def open_gaps(symbol: str) -> list[Gap]:
+    """The gaps of a symbol that are being healed."""
+    return list(Gap.objects.filter(symbol=symbol, closed_at=None))
 
 
 def go_on_from(gap: Gap, next_id: int) -> None:
     """Note that the ids before `next_id` were asked for, and that the exchange answered."""
-    Gap.objects.filter(pk=gap.pk).update(fetched_through_id=next_id - 1, failing_since=None)
+    Gap.objects.filter(pk=gap.pk).update(fetched_through_id=next_id - 1)
 
 
 def go_through(asked: Sequence[Gap], id_reached: int) -> list[Gap]:
     """Note that the exchange answered for these gaps up to `id_reached`; return them as they are now."""
-    Gap.objects.filter(pk__in=[gap.pk for gap in asked]).update(
-        fetched_through_id=Least(F("last_missing_id"), Value(id_reached)), failing_since=None
-    )
+    with transaction.atomic(), connection.cursor() as cursor:
+        lock_symbols(cursor, {gap.symbol for gap in asked})
+        Gap.objects.filter(pk__in=[gap.pk for gap in asked]).update(
+            fetched_through_id=Least(F("last_missing_id"), Value(id_reached)),
+            failing_since=Case(When(last_missing_id__gt=id_reached, then=None), default=F("failing_since")),
+        )
     return list(Gap.objects.filter(pk__in=[gap.pk for gap in asked]).order_by("first_missing_id"))
 
 
@@ -145,11 +194,12 @@ UPDATE gaps
 SET attempts = attempts + 1,
     last_error = %(reason)s,
     failing_since = NULL,
+    doubts = doubts + 1,
     doubted_since = coalesce(doubted_since, %(now)s),
     ask_again_at = %(now)s
         + least(interval '6 hours', greatest(interval '2 seconds', 2 * (%(now)s - coalesce(doubted_since, %(now)s)))),
-    closed_at = CASE WHEN doubted_since <= %(now)s - interval '1 day' AND attempts >= 4 THEN %(now)s END,
-    outcome = CASE WHEN doubted_since <= %(now)s - interval '1 day' AND attempts >= 4 THEN %(outcome)s END
+    closed_at = CASE WHEN doubted_since <= %(now)s - interval '1 day' AND doubts >= 4 THEN %(now)s END,
+    outcome = CASE WHEN doubted_since <= %(now)s - interval '1 day' AND doubts >= 4 THEN %(outcome)s END
 WHERE symbol = %(symbol)s AND id = ANY(%(ids)s) AND closed_at IS NULL
 RETURNING id, closed_at IS NOT NULL
 """
@@ -167,5 +217,7 @@ def note_doubt(symbol: str, ids: Sequence[int], reason: str, outcome: Gap.Outcom
 
     A lost one is closed with `outcome`. What arrives later all the same, by whatever way, is counted as there.
     """
-    rows = fetch_all(_NOTE_DOUBT, symbol=symbol, ids=list(ids), reason=reason, outcome=outcome.value, now=now)
+    with transaction.atomic(), connection.cursor() as cursor:
+        lock_symbols(cursor, [symbol])
+        rows = fetch_all(_NOTE_DOUBT, symbol=symbol, ids=list(ids), reason=reason, outcome=outcome.value, now=now)
     return list(Gap.objects.filter(pk__in=[pk for pk, is_lost in rows if is_lost]))

@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 CHECK_INTERVAL_S = 2.0
 GAPS_TOLD = 10
 NEW_FOR = timedelta(minutes=1)
+UNFOLLOWED_AFTER = timedelta(minutes=10)
 
 
 class GapWatch:
@@ -41,6 +42,7 @@ class GapWatch:
         self._trouble = FetchTroubleLog()
         self._leads = False
         self._asked_about: set[int] = set()
+        self._followed_at: dict[str, datetime] = {}
 
     def step(self, now: datetime | None = None) -> None:
         """Look once, if this ingester holds the lease. `now`: the database's time, for tests. Raises
@@ -51,21 +53,29 @@ class GapWatch:
             return
         if not led_before:
             self._finder = gaps.GapFinder()
-        for run in coverage.close_unfollowed(self._followed_by_anyone(), began_at):
+        for run in coverage.close_unfollowed(self._followed_lately(began_at), began_at):
             logger.info("%s is no longer followed: what comes after id %d is not wanted", run.symbol, run.last_trade_id)
         for run in coverage.begin_anew_where_ids_did(began_at):
             logger.warning("%s: its ids have begun anew, with %d", run.symbol, run.first_trade_id)
         runs = coverage.runs()
         self._ask_about_what_lies_between(runs, began_at)
         opened = self._finder.find(runs, began_at)
-        self._lease.note_look(began_at)
+        self._lease.note_look(began_at, self._finder.unconfirmed_trades)
+        opened += gaps.reopen_what_is_not_healed(began_at)
         self._tell(opened)
         self._trouble.update(queries.fetch_trouble(), began_at)
 
-    def _followed_by_anyone(self) -> set[str]:
-        """By this ingester, and by others: those that did not end in order count too, since they may come back."""
+    def _followed_lately(self, now: datetime) -> set[str]:
+        """By this ingester or another one, within the last minutes: one that is started again soon has lost nothing.
+
+        Whoever begins to look has not seen for how long nobody follows a symbol: it waits too.
+        """
         lists = Ingester.objects.values_list("symbols", flat=True)
-        return set(self._followed()).union(*lists)
+        self._followed_at |= dict.fromkeys(set(self._followed()).union(*lists), now)
+        for symbol in coverage.open_symbols():
+            self._followed_at.setdefault(symbol, now)
+        self._followed_at = {name: at for name, at in self._followed_at.items() if abs(now - at) < UNFOLLOWED_AFTER}
+        return set(self._followed_at)
 
     def _ask_about_what_lies_between(self, runs: Collection[Coverage], now: datetime) -> None:
         """A symbol that is followed anew: nothing of the time between is fetched unless somebody wants it."""

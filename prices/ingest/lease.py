@@ -59,9 +59,12 @@ class HealerLease:
         self._held_until = asked_at + LEASE_S if row else float("-inf")
         return row[0] if row else None
 
-    def note_look(self, began_at: datetime) -> None:
-        """Record that all that is wanted was looked at, beginning at `began_at`, the database's time."""
-        self._mine().update(looked_at=began_at)
+    def note_look(self, began_at: datetime, unconfirmed_trades: int = 0) -> None:
+        """Record that all that is wanted was looked at, beginning at `began_at`, the database's time.
+
+        `unconfirmed_trades`: so many were seen missing, and may just be on their way.
+        """
+        self._mine().update(looked_at=began_at, unconfirmed_trades=unconfirmed_trades)
 
     def note_trouble(self, trouble: str) -> None:
         """Record why nothing can be fetched; empty: it can again."""

@@ -55,6 +55,7 @@ class Migration(migrations.Migration):
                 ('taken_at', models.DateTimeField()),
                 ('renewed_at', models.DateTimeField()),
                 ('looked_at', models.DateTimeField(blank=True, help_text='When all that is wanted was last looked at.', null=True)),
+                ('unconfirmed_trades', models.BigIntegerField(db_default=0, default=0, help_text='That it saw missing, and that may just be on their way.')),
                 ('trouble', models.TextField(blank=True, db_default='', default='', help_text='Why nothing can be fetched now.')),
                 ('trouble_since', models.DateTimeField(blank=True, null=True)),
             ],
@@ -71,6 +72,11 @@ class Migration(migrations.Migration):
             model_name='gap',
             name='doubted_since',
             field=models.DateTimeField(blank=True, help_text="Since then the exchange's answers pass over ids of it.", null=True),
+        ),
+        migrations.AddField(
+            model_name='gap',
+            name='doubts',
+            field=models.PositiveIntegerField(db_default=0, default=0, help_text='Answers that passed over ids of it.'),
         ),
         migrations.AddField(
             model_name='gap',

@@ -35,6 +35,7 @@ class LookState(NamedTuple):
     unseen_runs: int = 0  # wanted since, and not looked at yet
     trouble: str = ""  # why nothing can be fetched
     trouble_since: datetime | None = None
+    unconfirmed_trades: int = 0  # seen missing, and perhaps just on their way
 
 
 class GapState(NamedTuple):
@@ -108,16 +109,11 @@ def ingesters() -> list[IngesterState]:
     return [IngesterState(*row) for row in fetch_all(f"SELECT {columns} FROM ingesters ORDER BY name")]  # noqa: S608
 
 
-def last_look() -> LookState:
-    """The last look, by whichever ingester."""
-    return _look_and_time()[0]
-
-
 def _look_and_time() -> tuple[LookState, datetime]:
     ((now, *look),) = fetch_all(
         """
         SELECT clock_timestamp(), looked_at, (SELECT count(*) FROM coverage WHERE coverage.looked_at IS NULL),
-               coalesce(trouble, ''), trouble_since
+               coalesce(trouble, ''), trouble_since, coalesce(unconfirmed_trades, 0)
         FROM (SELECT 'healer' AS name) AS wanted LEFT JOIN leases USING (name)
         """
     )
@@ -190,11 +186,11 @@ CROSS JOIN LATERAL (
         FROM (
             SELECT minute, trade_count, first_trade_id, last_trade_id FROM candles
             WHERE candles.symbol = known.name
-              AND first_trade_id >= coalesce(coverage.first_trade_id, 0)
-              AND minute > coalesce(coverage.begins_at, '-infinity')
             ORDER BY minute DESC
             LIMIT 60
         ) AS newest_candles
+        WHERE first_trade_id >= coalesce(coverage.first_trade_id, 0)
+          AND minute > coalesce(coverage.begins_at, '-infinity')
     ) AS neighbours
 ) AS recent
 WHERE tracked OR gaps > 0 OR lost > 0 OR known.name IN (SELECT unnest(ingesters.symbols) FROM ingesters)

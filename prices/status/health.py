@@ -29,6 +29,7 @@ FIRST_TRADE_WITHIN_S = 300.0
 # What is missing and can't be fetched for so long is a failure; before, it is told beside.
 FETCHED_WITHIN_S = 300.0
 TROUBLE_TOLD_AFTER_S = 5.0
+TAKEN_UP_WITHIN_S = 5.0
 # Two clocks this far apart are told of.
 WRONG_CLOCK_S = 2.0
 
@@ -53,12 +54,13 @@ def longest_silence_s(state: SymbolState, stale_after_s: float = STALE_AFTER_S) 
 
 @dataclass
 class Examiner:
-    """Judges what it is shown. Of the past it knows only since when it has seen a symbol without any trade."""
+    """Judges what it is shown. Of the past it knows only since when a symbol has no trade, or is left out."""
 
     heartbeat_within_s: float = HEARTBEAT_WITHIN_S
     look_within_s: float = LOOK_WITHIN_S
     stale_after_s: float = STALE_AFTER_S
     _waiting_since: dict[str, datetime] = field(default_factory=dict)
+    _left_out_since: dict[str, datetime] = field(default_factory=dict)
 
     def examine(self, tape: TapeState) -> dict[str, Any]:
         """The body of the answer."""
@@ -72,12 +74,18 @@ class Examiner:
             *(reason for _, reason in symbols if reason),
             *(reason for reason, since_s in troubles if since_s > FETCHED_WITHIN_S),
         ]
-        is_healing = bool(tape.look.unseen_runs) or any(s.open_gaps or s.recent_missing for s in tape.symbols)
+        beside = [
+            *_nobody_is_connected(alive),
+            *(reason for reason, since_s in troubles if since_s > TROUBLE_TOLD_AFTER_S),
+        ]
+        is_looking = bool(tape.look.unseen_runs or tape.look.unconfirmed_trades)
+        is_missing = any(state.open_gaps or state.recent_missing for state in tape.symbols)
+        is_healing = is_looking or is_missing or bool(beside)
         waits = any(s.newest_trade_at is None and _is_followed(s, alive) for s in tape.symbols) or not tape.symbols
         status = FAILING if reasons else HEALING if is_healing else STARTING if waits else WHOLE
         return {
             "status": status,
-            "reasons": reasons or [reason for reason, since_s in troubles if since_s > TROUBLE_TOLD_AFTER_S],
+            "reasons": reasons or beside,
             "notes": [*_losses(tape), *_wrong_clocks(alive), *_some_refused(alive)],
             "looked_age_s": None if tape.look.looked_at is None else seconds_since(tape.look.looked_at, tape.now),
             "look_within_s": self.look_within_s,
@@ -119,9 +127,18 @@ class Examiner:
             "stale": bool(staleness),
         }
         trouble = f"{state.symbol}: {state.trouble}." if state.trouble and matters else ""
-        is_left_out = state.tracked and alive and not is_followed
-        unfollowed = f"{state.symbol} is tracked, but no running ingester follows it." if is_left_out else ""
+        is_left_out = state.tracked and bool(alive) and not is_followed
+        unfollowed = self._left_out(state.symbol, tape.now, is_left_out=is_left_out)
         return row, trouble or unfollowed or staleness
+
+    def _left_out(self, symbol: str, now: datetime, *, is_left_out: bool) -> str:
+        """An ingester takes up within a second or two what was just tracked."""
+        if not is_left_out:
+            self._left_out_since.pop(symbol, None)
+            return ""
+        if seconds_since(self._left_out_since.setdefault(symbol, now), now) < TAKEN_UP_WITHIN_S:
+            return ""
+        return f"{symbol} is tracked, but no running ingester follows it."
 
     def _staleness(self, state: SymbolState, tape: TapeState) -> str:
         longest_s = longest_silence_s(state, self.stale_after_s)
@@ -136,8 +153,13 @@ class Examiner:
             return f"{state.symbol}'s newest trade is of a time to come, in {in_words(-age_s)}: a clock is wrong."
         if age_s <= longest_s:
             return ""
-        ages = f"its newest trade is {in_words(age_s)} old, usual are up to {in_words(longest_s)}"
+        ages = f"its newest trade is {_finely(age_s)} old, usual are up to {_finely(longest_s)}"
         return f"{state.symbol} is stale: {ages}."
+
+
+def _finely(seconds: float) -> str:
+    """In seconds where minutes would hide a difference."""
+    return f"{seconds:.0f} s" if seconds < 180 else in_words(seconds)
 
 
 def is_recent(time: datetime, within_s: float, now: datetime) -> bool:
@@ -161,6 +183,11 @@ def _describe_ingester(ingester: IngesterState, is_alive: bool, now: datetime) -
         "connected": ingester.connected and is_alive,
         "heals": ingester.heals and is_alive,
     }
+
+
+def _nobody_is_connected(alive: list[IngesterState]) -> Iterator[str]:
+    if alive and not any(one.connected for one in alive):
+        yield "No running ingester is connected to the exchange. What passes by meanwhile is fetched afterwards."
 
 
 def _refusals(alive: list[IngesterState]) -> Iterator[str]:

@@ -89,8 +89,7 @@ def _judge(
     if not any(one.connected for one in alive):
         return AMBER, "The ingester is connecting to the exchange. What passes by meanwhile is fetched afterwards."
     if health["status"] == HEALING:
-        to_go = f"Missing trades are being fetched: {_total(health, 'missing_trades'):,} to go."
-        return AMBER, " ".join(health["reasons"]) or to_go
+        return AMBER, " ".join(health["reasons"]) or _healing(_total(health, "missing_trades"))
     if health["status"] == STARTING:
         return AMBER, _waiting(health)
     if audit and not audit.proven:
@@ -105,6 +104,12 @@ def _level_of_failure(tape: TapeState) -> str:
     looked_at = tape.look.looked_at
     nobody_looks = looked_at is None or not is_recent(looked_at, LOOK_WITHIN_S, tape.now)
     return RED if nobody_looks or all(state.newest_trade_at is None for state in tape.symbols) else AMBER
+
+
+def _healing(missing: int) -> str:
+    return (
+        f"Missing trades are being fetched: {missing:,} to go." if missing else "Looking whether anything is missing."
+    )
 
 
 def _waiting(health: dict[str, Any]) -> str:

@@ -127,7 +127,8 @@ SELECT (SELECT max(name) FROM django_migrations WHERE app = 'prices'),
 """  # noqa: S608  of constants
 
 # The same id under another time, within an hour of it: the exchange was asked in another unit, or told two things. What
-# was stored first stays. The ids tell in which minutes a trade of the batch may be stored already; only those are read.
+# was stored first stays. The ids tell in which minutes a trade of the batch may be stored already; only those are
+# read: OFFSET 0 keeps the planner from joining the tables whole.
 DROP_CONTRADICTIONS = """
 WITH span AS MATERIALIZED (
     SELECT symbol, min(trade_id) AS first_id, max(trade_id) AS last_id,
@@ -142,12 +143,14 @@ WITH span AS MATERIALIZED (
         SELECT minute FROM candles
         WHERE candles.symbol = span.symbol AND minute >= since AND minute <= until
           AND last_trade_id >= first_id AND first_trade_id <= last_id
+        OFFSET 0
     ) AS candle
     CROSS JOIN LATERAL (
         SELECT prices.symbol, prices.trade_id, prices.timestamp FROM prices
         WHERE prices.symbol = span.symbol
           AND prices.timestamp >= candle.minute AND prices.timestamp < candle.minute + interval '1 minute'
           AND prices.trade_id BETWEEN first_id AND last_id
+        OFFSET 0
     ) AS price
 )
 DELETE FROM incoming USING known

@@ -178,7 +178,7 @@ def test_a_symbol_is_stale_when_its_own_rate_does_not_explain_the_silence(symbol
 
 
 def test_a_stale_symbol_is_named_as_the_reason_with_ages_as_people_say_them():
-    assert reasons(state(7300)) == ["BTCUSDT is stale: its newest trade is 2 h old, usual are up to 1 min."]
+    assert reasons(state(7300)) == ["BTCUSDT is stale: its newest trade is 2 h old, usual are up to 60 s."]
     assert reasons(state(646 * 86_400, hours=1e5, ids=60)) == [
         "BTCUSDT is stale: its newest trade is 646 days old, usual are up to 24 h."
     ]
@@ -203,7 +203,7 @@ def test_a_symbol_that_is_neither_tracked_nor_followed_is_never_stale():
 
 def test_a_symbol_that_is_followed_and_not_tracked_is_examined_too():
     assert reasons(state(7300, tracked=False)) == [
-        "BTCUSDT is stale: its newest trade is 2 h old, usual are up to 1 min."
+        "BTCUSDT is stale: its newest trade is 2 h old, usual are up to 60 s."
     ]
 
 
@@ -211,8 +211,12 @@ def test_a_tracked_symbol_that_no_running_ingester_follows_is_a_reason():
     dead = HOST._replace(name="dead:1", beat_at=NOON - MINUTE)
     other = HOST._replace(symbols=["ETHUSDT"])
 
-    answer = examine(state(), ingesters=[dead, other])
+    examiner = Examiner()
+    since = state()._replace(newest_trade_at=NOON + 4 * SECOND)
+    just_tracked = examine(since, ingesters=[dead, other], examiner=examiner)
+    answer = examine(since, ingesters=[dead, other], examiner=examiner, now=NOON + 5 * SECOND)
 
+    assert just_tracked["reasons"] == []
     assert answer["reasons"] == ["BTCUSDT is tracked, but no running ingester follows it."]
     assert [(row["tracked"], row["followed"], row["stale"]) for row in answer["symbols"]] == [(True, False, False)]
 
@@ -374,7 +378,17 @@ def test_gaps_are_counted_as_they_are_now(client, running):
     assert body["notes"] == ["ETHUSDT: 3 trade(s) are not to be had: unavailable at the exchange."]
 
 
-def test_tracked_and_followed_are_told_apart(client, running):
+def test_nobody_who_runs_is_connected(client):
+    answer = examine(state(), ingesters=[HOST._replace(connected=False)])
+
+    assert answer["status"] == "healing"
+    assert answer["reasons"] == [
+        "No running ingester is connected to the exchange. What passes by meanwhile is fetched afterwards."
+    ]
+
+
+def test_tracked_and_followed_are_told_apart(client, running, monkeypatch):
+    monkeypatch.setattr("prices.status.health.TAKEN_UP_WITHIN_S", 0.0)
     Symbol.objects.create(name="SOLUSDT", tracked=False)
     Symbol.objects.create(name="XRPUSDT", tracked=True)
     Ingester.objects.update(symbols=["BTCUSDT", "ETHUSDT", "SOLUSDT"])

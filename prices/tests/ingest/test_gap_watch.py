@@ -62,7 +62,11 @@ def test_what_nobody_follows_any_more_is_told_and_no_longer_wanted(symbols, capl
     Symbol.objects.filter(name="ETHUSDT").update(tracked=False)
     alive(NOON, symbols=["XRPUSDT"])
 
-    watch("a", "SOLUSDT").step(NOON)
+    watcher = watch("a", "SOLUSDT")
+    for minutes in (0, 5, 9):  # one that is started again soon has lost nothing
+        watcher.step(NOON + minutes * 60 * SECOND)
+    assert caplog.messages == []
+    watcher.step(NOON + 11 * 60 * SECOND)
 
     assert caplog.messages == ["ETHUSDT is no longer followed: what comes after id 5 is not wanted"]
     assert list(Coverage.objects.exclude(last_trade_id=None).values_list("symbol", flat=True)) == ["ETHUSDT"]

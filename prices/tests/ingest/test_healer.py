@@ -315,3 +315,21 @@ def test_of_two_healers_one_heals_and_the_other_takes_over(exchange):
 
     assert follower.statistics.healed_trades == 2
     assert (follower.statistics.heals, leader.statistics.healed_trades) == (True, 0)
+
+
+def test_trades_of_a_time_to_come_are_asked_for_ever_more_rarely_and_said_since_when(exchange, healer):
+    exchange.trade(100)
+    store_all_but(exchange, {50})
+    healer.client.exchange_now_us = lambda: machine_now_us() - 86_400_000_000
+
+    healer.run(seconds=600)
+
+    gap = Gap.objects.get()
+    assert gap.attempts < 15
+    assert (healer.now() - gap.failing_since).total_seconds() > 500
+    assert "ahead of the exchange's clock" in gap.last_error
+    healer.client.exchange_now_us = machine_now_us
+    healer.run(seconds=700)
+    gap.refresh_from_db()
+
+    assert gap.outcome == Gap.Outcome.HEALED

@@ -1,4 +1,4 @@
-"""How a query of the gaps reaches the database, on the connection that its thread has."""
+"""How a query reaches the database, on the connection that its thread has. In: SQL, parameters by name. Out: rows."""
 
 from typing import Any
 
@@ -6,6 +6,7 @@ from django.db import connection
 
 
 def fetch_all(sql: str, **parameters: Any) -> list[tuple[Any, ...]]:
+    """Raises django.db.Error."""
     with connection.cursor() as cursor:
         cursor.execute(sql, parameters)
         rows: list[tuple[Any, ...]] = cursor.fetchall()
