@@ -12,7 +12,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from prices import coverage, queries
-from prices.domain.ids import MAX_ID, Ids, count, intersection
+from prices.binance.trades import MAX_TRADE_ID
+from prices.domain.ids import Ids, count, intersection
 from prices.domain.times import format_minute
 from prices.management.asking import CANNOT_BE_DONE, checked_symbols, database_errors_in_a_sentence
 from prices.models import Coverage
@@ -132,7 +133,7 @@ def _checked(arguments: Sequence[str]) -> tuple[str, Ids]:
 
 def _checked_id(text: str) -> int:
     digits = text.replace(",", "").replace("_", "")
-    if not (digits.isascii() and digits.isdigit() and len(digits) < 20 and int(digits) < MAX_ID):
+    if not (digits.isascii() and digits.isdigit() and len(digits) < 20 and int(digits) <= MAX_TRADE_ID):
         raise _refusal(f"{text!r} is not a trade id. A trade id is a whole number, like 6300000001.")
     return int(digits)
 

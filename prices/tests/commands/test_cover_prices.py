@@ -139,7 +139,7 @@ def test_nothing_is_changed_by_a_dry_run_nor_without_an_answer(arguments, monkey
         (["--want", BTC, "9", "8"], "The first id, 9, is greater than the last one, 8."),
         (["--want", BTC, "one", "8"], "'one' is not a trade id"),
         (["--want", BTC, "1", "9" * 30], "is not a trade id"),
-        (["--want", BTC, "1", str(2**63 - 1)], "is not a trade id"),
+        (["--want", BTC, "1", str(2**53)], "is not a trade id"),
         (["--want", BTC, "1", "²"], "is not a trade id"),
         (["--give-up", BTC, "1", "8"], "wants a reason"),
         (["--want", BTC, "1", "8", "--because", "it is nice"], "only --give-up"),
