@@ -24,7 +24,7 @@ DAY_S = 86_400
 
 
 def seeds() -> range:
-    first, _, last = os.environ.get("SIMULATION_SEEDS", "0-29").partition("-")
+    first, _, last = os.environ.get("SIMULATION_SEEDS", "0-79").partition("-")
     return range(int(first), int(last or first) + 1)
 
 
