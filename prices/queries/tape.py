@@ -180,16 +180,20 @@ CROSS JOIN LATERAL (
                epoch FROM sum(minute - previous_minute - interval '1 minute') FILTER (WHERE joins)
            ), 0)::float AS pauses_s
     FROM (
-        SELECT minute, trade_count, first_trade_id, last_trade_id,
+        SELECT minute, last_trade_id,
+               CASE WHEN first_trade_id < wanted_from THEN last_trade_id + 1 ELSE first_trade_id END AS first_trade_id,
+               CASE WHEN first_trade_id < wanted_from THEN 0 ELSE trade_count END AS trade_count,
                lag(minute) OVER (ORDER BY minute) AS previous_minute,
                lag(last_trade_id) OVER (ORDER BY minute) + 1 = first_trade_id AS joins
         FROM (
-            SELECT minute, trade_count, first_trade_id, last_trade_id FROM candles
+            SELECT minute, trade_count, first_trade_id, last_trade_id,
+                   coalesce(coverage.first_trade_id, 0) AS wanted_from
+            FROM candles
             WHERE candles.symbol = known.name
             ORDER BY minute DESC
             LIMIT 60
         ) AS newest_candles
-        WHERE first_trade_id >= coalesce(coverage.first_trade_id, 0)
+        WHERE last_trade_id >= wanted_from
           AND minute > coalesce(coverage.begins_at, '-infinity')
     ) AS neighbours
 ) AS recent

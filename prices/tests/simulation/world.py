@@ -89,7 +89,7 @@ class World:
         luck = self.rng.random() / self.spoiled if self.spoiled else 0.5
         time = trade.timestamp_us
         if luck < 0.01:
-            time += self.rng.randrange(1, 20) * HOUR_US
+            time = max(time, self.now_us) + self.rng.randrange(1, 20) * HOUR_US
         elif luck < 0.02 and units_may_mix:
             time //= 1000  # another unit
         quantity = "0" if 0.02 < luck < 0.03 else str(trade.quantity)
