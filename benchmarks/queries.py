@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 MILLION = 1_000_000
 ROUNDS, CALLS = 5, 80  # of each question, on each tape
 MOST_GROWTH = 1.2
-MOST_BYTES_PER_TRADE = 190
+MOST_BYTES_PER_TRADE = 160
 
 
 class Answered(NamedTuple):
