@@ -22,14 +22,14 @@ __all__ = ["application", "urlpatterns"]
 
 settings.ROOT_URLCONF = __name__
 
-LATEST = catch_statement(queries.latest_prices).sql
+LATEST = catch_statement(queries.latest_prices)
 LOOK_AHEAD = timedelta(minutes=2, seconds=10)  # as the product's own question
 PRICE_AT_SECOND = catch_statement(partial(queries.price_at_second, "", datetime.now(UTC))).sql
 
 
 def latest(request: HttpRequest) -> HttpResponse:
     with connection.cursor() as cursor:
-        cursor.execute(LATEST, {"symbol": None})
+        cursor.execute(*LATEST)
         rows = cursor.fetchall()
     return _json([{"symbol": symbol, "price": str(price), "timestamp": time} for symbol, price, time, *_ in rows])
 
