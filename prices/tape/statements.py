@@ -92,6 +92,8 @@ FILL_GAPS = """, filled AS (
         SELECT gaps.id, count(*) AS trades
         FROM gaps JOIN inserted USING (symbol)
         WHERE missing_trades > 0 AND outcome IS DISTINCT FROM 'begun anew'
+          AND last_missing_id >= (SELECT min(trade_id) FROM inserted)
+          AND first_missing_id <= (SELECT max(trade_id) FROM inserted)
           AND trade_id BETWEEN first_missing_id AND last_missing_id
         GROUP BY gaps.id
     ) AS brought
