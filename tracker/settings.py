@@ -112,7 +112,7 @@ DATABASE_OPTIONS: dict[str, Any] = {
         f"-c {name}={value}"
         for name, value in {
             "jit": "off",
-            # A writer that froze in mid-transaction holds up all others, and the healer's lock, only for so long.
+            # A writer that froze in mid-transaction holds up all others, of its symbols, only for so long.
             "idle_in_transaction_session_timeout": "10s",
             "tcp_keepalives_idle": 10,
             "tcp_keepalives_interval": 5,
