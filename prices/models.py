@@ -15,6 +15,7 @@ from django.db.models.functions import Now
 from prices.domain.digits import plain_digits
 from prices.domain.ids import Ids
 from prices.domain.symbols import SYMBOL_PATTERN, WHAT_A_SYMBOL_IS
+from prices.id_runs import IdRunsField
 
 # Who listens on this channel hears, by the transaction that stored them, that there are new trades.
 TRADES_CHANNEL = "trades"
@@ -132,6 +133,94 @@ class HourCandle(CandleColumns):
         return f"{self.symbol} {self.hour:%Y-%m-%d %H}h"
 
 
+class ExchangeCandle(models.Model):
+    """One minute of one symbol as the exchange's klines tell it: shown until its trades are here.
+
+    Never mixed up with what trades prove: it has no ids, and what is stored of the minute goes before it.
+    """
+
+    minute = models.DateTimeField(help_text="Start of the minute, UTC.")
+    trade_count = models.PositiveIntegerField()
+    symbol = models.TextField(db_collation="C")
+    open = models.DecimalField(max_digits=18, decimal_places=8)
+    high = models.DecimalField(max_digits=18, decimal_places=8)
+    low = models.DecimalField(max_digits=18, decimal_places=8)
+    close = models.DecimalField(max_digits=18, decimal_places=8)
+    volume = models.DecimalField(max_digits=38, decimal_places=8)
+
+    class Meta:
+        db_table = "exchange_candles"
+        constraints = [
+            models.UniqueConstraint(fields=["symbol", "minute"], name="exchange_candles_symbol_minute"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.symbol} {self.minute:%Y-%m-%d %H:%M}"
+
+
+class SealedDay(models.Model):
+    """A day of a symbol whose trades are in a file of the archive, `prices/archive`, and no longer in `prices`.
+
+    `ids` says which trades: whether one is there is told without opening the file. A trade of that day that comes later
+    is stored in `prices` until the day is sealed anew. Until `emptied_at`, rows of these ids may be in `prices` too.
+    No day is sealed in which ids began anew.
+    """
+
+    symbol = models.TextField(db_collation="C")
+    day = models.DateTimeField(help_text="Start of the day, UTC.")
+    ids = IdRunsField(help_text="Of all trades in the file.")
+    first_trade_id = models.BigIntegerField()
+    last_trade_id = models.BigIntegerField()
+    trade_count = models.PositiveBigIntegerField()
+    first_timestamp = models.DateTimeField(help_text="Of the earliest trade.")
+    last_timestamp = models.DateTimeField(help_text="Of the last trade by (timestamp, trade id).")
+    last_price = models.DecimalField(max_digits=18, decimal_places=8, help_text="Of that trade.")
+    bytes = models.PositiveBigIntegerField()
+    sha256 = models.TextField(help_text="Of the file.")
+    footer_sha256 = models.TextField(help_text="Of its last part, which tells where the rest is: looked at each time.")
+    next_footer_sha256 = models.TextField(
+        default="", db_default="", blank=True, help_text="Of the file that is just taking its place."
+    )
+    sealed_at = models.DateTimeField(db_default=Now())
+    emptied_at = models.DateTimeField(null=True, blank=True, help_text="Since then its rows are out of `prices`.")
+    checked_at = models.DateTimeField(null=True, blank=True, help_text="When its file was last proven by its SHA-256.")
+    trouble = models.TextField(default="", db_default="", blank=True, help_text="What is wrong with the file.")
+
+    class Meta:
+        db_table = "sealed_days"
+        ordering = ["symbol", "day"]
+        constraints = [
+            models.UniqueConstraint(fields=["symbol", "day"], name="sealed_days_symbol_day"),
+            models.CheckConstraint(condition=Q(trade_count__gt=0), name="sealed_days_not_empty"),
+        ]
+        indexes = [
+            models.Index(fields=["symbol", "day"], condition=~Q(trouble=""), name="sealed_days_in_trouble"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.symbol} {self.day:%Y-%m-%d}"
+
+
+class ImportedFile(models.Model):
+    """A file of the exchange's public archive that was imported as a whole."""
+
+    name = models.TextField(primary_key=True, help_text="Like BTCUSDT-trades-2026-11-23.zip.")
+    symbol = models.TextField(db_collation="C")
+    sha256 = models.TextField(help_text="Of the zip, as it was then.")
+    trade_count = models.PositiveBigIntegerField()
+    first_trade_id = models.BigIntegerField(null=True, blank=True, help_text="Empty: it holds no trade.")
+    last_trade_id = models.BigIntegerField(null=True, blank=True)
+    imported_at = models.DateTimeField(db_default=Now())
+    remark = models.TextField(default="", db_default="", blank=True, help_text="What was wrong with it.")
+
+    class Meta:
+        db_table = "imported_files"
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class Coverage(models.Model):
     """A run of trade ids that are wanted. What is wanted and not stored is a gap; what no run holds is nobody's loss.
 
@@ -143,6 +232,8 @@ class Coverage(models.Model):
         FOLLOWED = "followed", "followed live"
         STORED = "stored", "stored before there was coverage"
         WANTED = "wanted", "wanted by somebody"
+        IMPORTED = "imported", "imported from the exchange's archive"
+        BACKFILLED = "backfilled", "backfilled from the exchange"
 
     symbol = models.TextField(db_collation="C")
     first_trade_id = models.BigIntegerField()

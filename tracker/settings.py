@@ -39,6 +39,15 @@ for _name in SYMBOLS:
 BINANCE_WS_URL = env.str("BINANCE_WS_URL", default="wss://stream.binance.com:9443").rstrip("/")
 BINANCE_REST_URL = env.str("BINANCE_REST_URL", default="https://api.binance.com").rstrip("/")
 
+BINANCE_ARCHIVE_URL = env.str("BINANCE_ARCHIVE_URL", default="https://data.binance.vision").rstrip("/")
+
+# How much of the past the ingester fetches by itself of a symbol that is new; 0: none.
+BACKFILL_HOURS = env.int("BACKFILL_HOURS", default=1)
+
+# Days that have been over for so long are sealed: their trades move from the database to files. 0: never.
+ARCHIVE_AFTER_DAYS = env.int("ARCHIVE_AFTER_DAYS", default=30)
+ARCHIVE_DIR = Path(env.str("ARCHIVE_DIR", default="") or VAR_DIR / "archive").resolve()
+
 # Where the ingester serves metrics for Prometheus, on this machine alone; 0: nowhere. The web server's are at /metrics.
 METRICS_PORT = env.str("METRICS_PORT", default="") or "0"  # read as a number by the command
 
