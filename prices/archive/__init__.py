@@ -1,1 +1,1 @@
-"""The cold tier: days in files, and the only writer of those. In: days. Out: Parquet files, and rows in `sealed_days`."""
+"""The cold tier: days in files, and the only writer of them. In: days. Out: Parquet files, rows in `sealed_days`."""
