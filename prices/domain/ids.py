@@ -21,6 +21,9 @@ class Ids(NamedTuple):
         return self.last - self.first + 1
 
 
+ALL_IDS = Ids(0, MAX_ID)
+
+
 def count(ids: Iterable[Ids]) -> int:
     return sum(run.size for run in ids)
 

@@ -83,12 +83,13 @@ WITH inserted AS (
 ), {_ROLL_UP}{{fill_gaps}}
 SELECT coalesce(sum(trade_count), 0)::bigint FROM minutes
 """  # noqa: S608  of constants
-FILL_GAPS = """, filled AS (
-    UPDATE gaps
+COUNT_DOWN = """
     SET missing_trades = greatest(0, missing_trades - brought.trades),
         closed_at = CASE WHEN missing_trades <= brought.trades THEN coalesce(closed_at, now()) ELSE closed_at END,
         outcome = CASE WHEN missing_trades <= brought.trades THEN 'healed' ELSE outcome END
-    FROM (
+"""
+FILL_GAPS = f""", filled AS (
+    UPDATE gaps{COUNT_DOWN}    FROM (
         SELECT gaps.id, count(*) AS trades
         FROM gaps JOIN inserted USING (symbol)
         WHERE missing_trades > 0 AND outcome IS DISTINCT FROM 'begun anew'
@@ -98,7 +99,7 @@ FILL_GAPS = """, filled AS (
         GROUP BY gaps.id
     ) AS brought
     WHERE gaps.id = brought.id
-)"""
+)"""  # noqa: S608  of constants
 
 # What a batch meets. Most are newer than all that is stored around them; those are stored without a further look.
 MEETS = f"""
@@ -158,4 +159,28 @@ WITH span AS MATERIALIZED (
 DELETE FROM incoming USING known
 WHERE incoming.symbol = known.symbol AND incoming.trade_id = known.trade_id
   AND incoming.timestamp <> known.timestamp
+"""
+
+# What a file of the archive has, is there; within an hour of the day's ends under another time too. The candle of its
+# minute tells the two apart, as far as ids can: a file is opened for nothing that comes.
+DROP_SEALED = """
+WITH span AS MATERIALIZED (
+    SELECT symbol, min(timestamp) - interval '1 day 1 hour' AS since, max(timestamp) + interval '1 hour' AS until
+    FROM incoming
+    GROUP BY symbol
+), sealed AS MATERIALIZED (
+    SELECT sealed_days.symbol, day, ids
+    FROM span JOIN sealed_days ON sealed_days.symbol = span.symbol AND day > since AND day <= until
+), dropped AS (
+    DELETE FROM incoming USING sealed
+    WHERE incoming.symbol = sealed.symbol AND incoming.trade_id <@ ids
+      AND incoming.timestamp >= day - interval '1 hour' AND incoming.timestamp < day + interval '1 day 1 hour'
+    RETURNING incoming.symbol, incoming.timestamp, incoming.trade_id
+)
+SELECT count(*) FROM dropped
+WHERE NOT EXISTS (
+    SELECT FROM candles
+    WHERE candles.symbol = dropped.symbol AND minute = date_bin('1 minute', dropped.timestamp, timestamptz 'epoch')
+      AND trade_id BETWEEN first_trade_id AND last_trade_id
+)
 """

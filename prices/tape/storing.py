@@ -27,6 +27,7 @@ from prices.tape.statements import (
     COPY_INCOMING,
     CREATE_INCOMING,
     DROP_CONTRADICTIONS,
+    DROP_SEALED,
     FILL_GAPS,
     MEETS,
     ROLL_UP_NEW,
@@ -101,6 +102,8 @@ def _store_what_is_new(cursor: Any, lines: io.StringIO, is_any_missed: bool) -> 
     _copy(cursor, COPY_INCOMING, lines)
     cursor.execute(DROP_CONTRADICTIONS)
     contradictions = cursor.rowcount
+    cursor.execute(DROP_SEALED)
+    contradictions += cursor.fetchone()[0]
     cursor.execute(STORE.format(fill_gaps=FILL_GAPS if is_any_missed else ""))
     (inserted,) = cursor.fetchone()
     return int(inserted), contradictions

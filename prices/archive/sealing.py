@@ -1,0 +1,258 @@
+"""Seals days. In: a day whose trades are rows of `prices`, or come from elsewhere. Out: a file, a row in `sealed_days`.
+
+A file is written beside its place, read back, and compared; then one transaction says that the trades are in it, and
+the file takes its place just before that transaction ends. Where there was a file before, the new one holds all that it
+held, and its footer is on record as one that may be met, before it takes the place. Killed at any instant, all trades
+are where the tables say: no row leaves `prices` (`emptying`) before its file is there for good.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from django.conf import settings
+from django.db import connection, transaction
+from django.db.models import Q, Value
+from django.db.models.functions import Concat, Now
+
+from prices.archive import files
+from prices.archive.files import Damaged, DayFile, without
+from prices.archive.hot import copy_rows, rows_of_day
+from prices.archive.merging import Merge
+from prices.archive.places import new_path_of, path_of
+from prices.archive.reading import filed, open_file
+from prices.archive.tally import NotInOrder, Tally, runs_of
+from prices.domain.ids import Ids, count, difference, union
+from prices.domain.times import DAY, HOUR, from_microseconds
+from prices.models import Coverage, SealedDay
+from prices.schema import refuse_outdated_code
+from prices.tape import lock_symbols
+from prices.tape.days import candles_of_day, fill_gaps, put_candles
+
+# So often a day is begun again into which trades are stored meanwhile.
+_ATTEMPTS = 5
+
+
+class NotSealed(Exception):
+    """The day stays as it was; the text says why, and what to do."""
+
+
+class Sealed(NamedTuple):
+    """What became of a day. `new_trades`: that no one had before. `contradictions`: trades that came and say something
+    else than what was there already, which stays."""
+
+    symbol: str
+    day: datetime
+    trades: int
+    new_trades: int
+    contradictions: int
+    bytes: int
+
+
+def seal(symbol: str, day: datetime) -> Sealed:
+    """Move the day's trades from `prices` into its file; only for who holds `places.only_writer_of` the symbol.
+
+    Its rows are still in `prices` when this returns: `emptying.empty` takes them out. Raises NotSealed, also where the
+    candles say something else than the trades, ArchiveUnavailable, OSError (a full disk), django.db.Error.
+    """
+    _refuse_turn(symbol, day)
+    for _ in range(_ATTEMPTS):
+        candles = candles_of_day(symbol, day)
+        with _Merged(symbol, day, candles) as merged:
+            if merged.tally.minutes == candles:
+                merged.read_back()
+                with _under_lock(symbol):
+                    merged.place()
+                return merged.outcome()
+        if candles_of_day(symbol, day) == candles:
+            raise NotSealed(
+                f"{symbol} {day:%Y-%m-%d} stays in the database: its candles say something else than its trades. "
+                f"{settings.COMMAND} audit_prices tells more, rebuild_candles mends them."
+            )
+    raise NotSealed(f"{symbol} {day:%Y-%m-%d} stays in the database for now: trades of it are being stored.")
+
+
+def adopt(
+    symbol: str,
+    day: datetime,
+    batches: Callable[[], Iterable[pa.RecordBatch]],
+    and_then: Callable[[Sequence[Ids]], object] = lambda _: None,
+) -> Sealed:
+    """Seal the day with these trades added, which come from elsewhere; only for who holds `places.only_writer_of`.
+
+    `batches` begins to hand them over, anew at each call, in the order of ids, each id once and all within the day.
+    What is there already stays as it is; candles and gaps know of what is new by the same transaction, and `and_then`
+    is called within it with the ids that came. Raises as `seal`, and tally.NotInOrder, ValueError for a trade of
+    another day, and whatever `batches` raises; then nothing has changed.
+    """
+    _refuse_turn(symbol, day)
+    for _ in range(_ATTEMPTS):
+        candles = candles_of_day(symbol, day)
+        with _Merged(symbol, day, candles, batches) as merged:
+            merged.read_back()
+            with _under_lock(symbol):
+                if candles_of_day(symbol, day) != candles:
+                    continue
+                fill_gaps(symbol, merged.new_ids)
+                put_candles(symbol, day, merged.tally.minutes)
+                and_then(merged.came)
+                if merged.is_any_different:
+                    merged.place()
+            return merged.outcome(new_trades=count(merged.new_ids))
+    raise NotSealed(f"{symbol} {day:%Y-%m-%d} was not taken in for now: trades of it are being stored.")
+
+
+@contextmanager
+def _under_lock(symbol: str) -> Iterator[None]:
+    """A transaction in which nobody else writes the symbol. Raises OutdatedCode."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        lock_symbols(cursor, [symbol])
+        cursor.execute("SELECT max(name) FROM django_migrations WHERE app = 'prices'")
+        refuse_outdated_code(*cursor.fetchone())
+        yield
+
+
+class _Merged:
+    """A file of all that is known of a day, written beside its place, read back and compared."""
+
+    def __init__(
+        self,
+        symbol: str,
+        day: datetime,
+        candles: Mapping[int, Sequence[Any]],
+        batches: Callable[[], Iterable[pa.RecordBatch]] = tuple,
+    ) -> None:
+        self.symbol, self.day = symbol, day
+        self.came: list[Ids] = []
+        self._left_out = 0
+        self._old = filed(symbol, day)
+        self._path = new_path_of(symbol, day)
+        hot = _Noted(rows_of_day(symbol, day, candles, without_sealed=self._old is not None))
+        merge = Merge([self._filed(), hot, self._coming(batches)])
+        self.tally = files.write(self._path, merge)
+        self.contradictions = merge.contradictions
+        old_ids = self._old.ids if self._old else []
+        self.new_ids = difference(self.tally.ids, union([*old_ids, *hot.ids]))
+        self.is_any_different = self.tally.ids != old_ids
+
+    def __enter__(self) -> "_Merged":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._path.unlink(missing_ok=True)
+
+    def _filed(self) -> Iterator[pa.RecordBatch]:
+        if self._old is not None:
+            with open_file(self._old) as file:
+                yield from file.batches()
+
+    def _coming(self, batches: Callable[[], Iterable[pa.RecordBatch]]) -> Iterator[pa.RecordBatch]:
+        """Without those that are stored beside the day: what is there stays as it is, under its time."""
+        coming = _Noted(batches())
+        beside = None
+        for batch in coming:
+            _refuse_other_days(batch, self.day)
+            if beside is None:
+                beside = _ids_beside(self.symbol, self.day)
+            left = without(beside, batch)
+            self._left_out += batch.num_rows - left.num_rows
+            yield left
+        self.came = coming.ids
+
+    def read_back(self) -> None:
+        """See that the file holds what was written to it. Raises NotSealed."""
+        again = Tally()
+        try:
+            self._proof = files.prove(self._path)
+            with DayFile(self._path, self._proof.footer_sha256) as file:
+                for batch in file.batches():
+                    again.add(batch)
+        except (Damaged, NotInOrder) as error:
+            raise NotSealed(f"{self._path} can't be read back: {error}") from error
+        if again != self.tally:
+            raise NotSealed(f"{self._path} does not hold what was written to it: is the disk or the memory broken?")
+        if self._old is not None and self.is_any_different:
+            _announce(self.symbol, self.day, self._proof.footer_sha256)
+
+    def place(self) -> None:
+        """Say that the file holds the day, and put it there; in a transaction that holds the writers' lock."""
+        if self.tally.last is None or self.tally.first_timestamp_us is None:
+            return
+        last_us, _, last_price = self.tally.last
+        values = {
+            "ids": self.tally.ids,
+            "first_trade_id": self.tally.ids[0].first,
+            "last_trade_id": self.tally.ids[-1].last,
+            "trade_count": self.tally.trade_count,
+            "first_timestamp": from_microseconds(self.tally.first_timestamp_us),
+            "last_timestamp": from_microseconds(last_us),
+            "last_price": last_price,
+            **self._proof._asdict(),
+            "next_footer_sha256": "",
+            "sealed_at": Now(),
+            "emptied_at": None,
+            "checked_at": Now(),
+            "trouble": "",
+        }
+        SealedDay.objects.update_or_create(symbol=self.symbol, day=self.day, defaults=values)
+        path = path_of(self.symbol, self.day)
+        self._path.rename(path)
+        _sync_folder(path.parent)
+
+    def outcome(self, new_trades: int = 0) -> Sealed:
+        contradictions = self.contradictions + self._left_out
+        return Sealed(self.symbol, self.day, self.tally.trade_count, new_trades, contradictions, self._proof.bytes)
+
+
+class _Noted:
+    """Hands batches on, and notes their ids."""
+
+    def __init__(self, batches: Iterable[pa.RecordBatch]) -> None:
+        self._batches = batches
+        self.ids: list[Ids] = []
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        for batch in self._batches:
+            self.ids = union([*self.ids, *runs_of(batch)])
+            yield batch
+
+
+def _refuse_other_days(batch: pa.RecordBatch, day: datetime) -> None:
+    if batch.num_rows:
+        ends = pc.min_max(batch.column("timestamp"))
+        if ends["min"].as_py() < day or ends["max"].as_py() >= day + DAY:
+            raise ValueError(f"a trade of another day than {day:%Y-%m-%d} was handed over")
+
+
+def _ids_beside(symbol: str, day: datetime) -> list[Ids]:
+    """The ids that are stored within an hour before the day or after it, and those in the files of the days beside."""
+    rows = [copy_rows(symbol, day, since, until) for since, until in ((day - HOUR, day), (day + DAY, day + DAY + HOUR))]
+    sealed = [beside.ids for at in (day - DAY, day + DAY) if (beside := filed(symbol, at))]
+    return union(run for runs in (*map(runs_of, rows), *sealed) for run in runs)
+
+
+def _announce(symbol: str, day: datetime, footer_sha256: str) -> None:
+    """Put on record, for good, that a file with this footer may be met in the place of the day's file."""
+    footers = Concat("next_footer_sha256", Value(f" {footer_sha256}"))
+    SealedDay.objects.filter(symbol=symbol, day=day).update(next_footer_sha256=footers)
+
+
+def _refuse_turn(symbol: str, day: datetime) -> None:
+    """Raise NotSealed where ids began anew within the day: the same id may be two trades of it."""
+    within = Q(begins_at__gt=day, begins_at__lt=day + DAY) | Q(ends_at__gt=day, ends_at__lt=day + DAY)
+    if Coverage.objects.filter(within, symbol=symbol).exists():
+        raise NotSealed(f"{symbol} {day:%Y-%m-%d} stays in the database: the exchange began its ids anew that day.")
+
+
+def _sync_folder(folder: Path) -> None:
+    """See that a file's new name is on the disk."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
