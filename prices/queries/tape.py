@@ -163,12 +163,12 @@ SELECT known.name, tracked, newest.timestamp, recent.since, recent.ids, recent.p
        )) END::bigint,
        failing_since, failure, outcomes, trouble, missing_since
 FROM known
-LEFT JOIN LATERAL (
-    SELECT timestamp FROM prices
-    WHERE prices.symbol = known.name
-    ORDER BY timestamp DESC, trade_id DESC
-    LIMIT 1
-) AS newest ON true
+CROSS JOIN LATERAL (
+    SELECT greatest(
+        (SELECT timestamp FROM prices WHERE prices.symbol = known.name ORDER BY timestamp DESC LIMIT 1),
+        (SELECT last_timestamp FROM sealed_days WHERE sealed_days.symbol = known.name ORDER BY day DESC LIMIT 1)
+    ) AS timestamp
+) AS newest
 LEFT JOIN coverage ON coverage.symbol = known.name AND coverage.last_trade_id IS NULL
 CROSS JOIN LATERAL (
     SELECT min(minute) AS since,
@@ -235,6 +235,9 @@ def symbol_states() -> list[SymbolState]:
 
 
 def approximate_trades() -> int | None:
-    """How many trades the last VACUUM or ANALYZE saw; None before the first. Counting them would take minutes."""
+    """How many trades the last VACUUM or ANALYZE saw, and files have; None before the first.
+
+    Counting them would take minutes.
+    """
     rows = fetch_all(APPROXIMATE_TRADES)
     return rows[0][0] if rows else None
