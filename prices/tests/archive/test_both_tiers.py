@@ -169,10 +169,9 @@ class BothTiersTest(TestCase):
 
 
 @pytest.fixture
-def archive(settings, tmp_path, transactional_db):
-    settings.ARCHIVE_DIR = tmp_path / "archive"
+def archive(archive, transactional_db):
     tape.add_symbols(["BTCUSDT"], tracked=True)
-    return settings.ARCHIVE_DIR
+    return archive
 
 
 def file_of(day, symbol="BTCUSDT"):
