@@ -32,7 +32,7 @@ class ArchiveUnavailable(Exception):
         self.path, self.reason = path, reason
 
 
-class Replaced(ArchiveUnavailable):
+class Replaced(Exception):
     """The day was sealed anew meanwhile: ask again."""
 
 
@@ -80,7 +80,7 @@ def open_file(day: Filed) -> Iterator[DayFile]:
             yield file
     except Damaged as error:
         if filed(day.symbol, day.day) != day:
-            raise Replaced(day.path, "another one took its place just then") from error
+            raise Replaced from error
         raise ArchiveUnavailable(day.path, str(error)) from error
 
 

@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple, TypeVar
 
 from prices.archive.files import LastTrade
-from prices.archive.reading import Filed, Replaced, filed_of, last_at_or_before
+from prices.archive.reading import ArchiveUnavailable, Filed, Replaced, filed_of, last_at_or_before
 
 T = TypeVar("T")
 
@@ -50,6 +50,10 @@ CROSS JOIN LATERAL (
 """
 
 
+class JustReplaced(ArchiveUnavailable):
+    """The day was sealed anew since its row was read."""
+
+
 class SealedLast(NamedTuple):
     """A sealed day, and its last trade."""
 
@@ -67,21 +71,25 @@ class SealedLast(NamedTuple):
 def last_of_both(stored: LastTrade | None, sealed: SealedLast | None, instant: datetime) -> tuple[Decimal, datetime]:
     """Price and time of the last trade at or before `instant`; one of the two is given at least.
 
-    `stored`: the last one among the rows of `prices`. `sealed`: what SEALED_BY_THEN finds. Raises ArchiveUnavailable,
-    and Replaced when all is to be asked again.
+    `stored`: the last one among the rows of `prices`. `sealed`: what SEALED_BY_THEN finds. Raises ArchiveUnavailable;
+    JustReplaced when all is to be asked again.
     """
     if stored and (sealed is None or stored.timestamp > sealed.timestamp):
         return stored.price, stored.timestamp
     assert sealed is not None  # noqa: S101
     if sealed.timestamp <= instant and not (stored and stored.timestamp == sealed.timestamp):
         return sealed.price, sealed.timestamp
-    last = max(trade for trade in (stored, last_at_or_before(sealed.day, instant)) if trade)
+    try:
+        in_file = last_at_or_before(sealed.day, instant)
+    except Replaced as error:
+        raise JustReplaced(sealed.day.path, "another one took its place just then") from error
+    last = max(trade for trade in (stored, in_file) if trade)
     return last.price, last.timestamp
 
 
 def again_when_replaced(question: Callable[[], T]) -> T:
     """Ask, and again when a day was sealed anew just then; not for ever. Raises ArchiveUnavailable."""
     for _ in range(_ATTEMPTS - 1):
-        with suppress(Replaced):
+        with suppress(JustReplaced):
             return question()
     return question()

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
+from prices.queries.archive import ArchiveState, archive_state
 from prices.queries.connection import fetch_all
 from prices.storage.plain import APPROXIMATE_TRADES
 
@@ -82,25 +83,29 @@ class FetchTrouble(NamedTuple):
 
 
 class TapeState(NamedTuple):
-    """All of one moment. `exchange_now`: what the exchange's clock says, as far as an ingester knows it."""
+    """All of one moment; the archive of some seconds before.
+
+    `exchange_now`: what the exchange's clock says, as far as an ingester knows it.
+    """
 
     now: datetime
     exchange_now: datetime
     ingesters: list[IngesterState]
     symbols: list[SymbolState]
     look: LookState
+    archive: ArchiveState = ArchiveState()
 
 
 def tape_state(now: datetime | None = None) -> TapeState:
     """`now`: the database's time, for tests. Raises django.db.Error."""
-    known, symbols = ingesters(), symbol_states()
+    known, symbols, archive = ingesters(), symbol_states(), archive_state()
     look, asked_at = _look_and_time()  # at last: what was read before is not of a time to come
     now = now or asked_at
     measured = [one for one in known if one.database_offset_us is not None]
     # The one that told last. A time to come is no news: the database's clock was set back since.
     newest = min(measured, key=lambda one: abs(now - one.beat_at), default=None)
     offset = timedelta(microseconds=(newest.database_offset_us or 0) if newest else 0)
-    return TapeState(now, now + offset, known, symbols, look)
+    return TapeState(now, now + offset, known, symbols, look, archive)
 
 
 def ingesters() -> list[IngesterState]:
