@@ -12,6 +12,7 @@ import threading
 import time
 from datetime import timedelta
 from decimal import Decimal
+from functools import partial
 from itertools import count
 from pathlib import Path
 from statistics import quantiles
@@ -200,7 +201,7 @@ def _seal_many() -> None:
         ]
         batch = pa.RecordBatch.from_arrays(columns, schema=TRADES)
         with places.only_writer_of(QUIET):
-            sealing.adopt(QUIET, day, lambda batch=batch: [batch])
+            sealing.adopt(QUIET, day, partial(list, [batch]))
 
 
 if __name__ == "__main__":
