@@ -16,7 +16,7 @@ class Minutes:
 
     def within(self, start_us: int, end_us: int) -> Candle | None:
         """Everything traded with start <= time < end; None when nothing was."""
-        if not len(self.tape):
+        if not self.tape:
             return None
         start_us, end_us = max(start_us, self.tape.oldest_us), min(end_us, self.tape.newest_us + 1)
         first, last = self._whole(start_us, end_us)
@@ -28,7 +28,7 @@ class Minutes:
 
     async def prepare(self, start_us: int, end_us: int) -> None:
         """Sums up what `within` will need, a minute at a time: the streams flow meanwhile."""
-        if not len(self.tape):
+        if not self.tape:
             return
         self._forget_the_dropped()
         start_us, end_us = max(start_us, self.tape.oldest_us), min(end_us, self.tape.newest_us + 1)
