@@ -43,8 +43,13 @@ class Minutes:
 
     def _traded(self, first: int, last: int) -> Iterator[int]:
         """Those of the minutes that have a trade: years may lie between two recordings."""
-        while first < last and (trade := self.tape.from_time(first * MINUTE_US)) is not None:
-            number = trade.timestamp_us // MINUTE_US
+        while first < last:
+            if first in self._summed:  # the tape need not be looked into
+                number = first
+            elif trade := self.tape.from_time(first * MINUTE_US):
+                number = trade.timestamp_us // MINUTE_US
+            else:
+                return
             if number < last:
                 yield number
             first = number + 1

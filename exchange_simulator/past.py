@@ -23,6 +23,7 @@ _first_id = attrgetter("first_id")
 _last_id = attrgetter("last_id")
 _start_us = attrgetter("start_us")
 _end_us = attrgetter("end_us")
+_timestamp = attrgetter("timestamp_us")
 _time_and_id = attrgetter("timestamp_us", "trade_id")
 
 
@@ -132,6 +133,8 @@ class Past:
 
     def blocks_between(self, start_us: int, end_us: int) -> list[AnyBlock]:
         """Those that may have a trade with start <= time < end."""
+        if start_us >= end_us:
+            return []
         first = bisect_right(self._planned, start_us, key=_end_us)
         planned = self._planned[first : bisect_left(self._planned, end_us, key=_start_us)]
         return [*planned, *(block for block in self._packed if block.start_us < end_us and block.end_us > start_us)]
@@ -160,8 +163,8 @@ class Past:
         for block in sorted(candidates, key=_end_us, reverse=True):
             if best and block.end_us <= best.timestamp_us:
                 break
-            earlier = [trade for trade in self._open(block).trades if trade.timestamp_us < time_us]
-            best = max([*earlier, *([best] if best else [])], key=_time_and_id, default=None)
+            earlier = self._of(block, 0, time_us)
+            best = max([*earlier[-1:], *([best] if best else [])], key=_time_and_id, default=None)
         return best
 
     def from_time(self, time_us: int) -> Trade | None:
@@ -172,8 +175,8 @@ class Past:
         for block in sorted((block for block in candidates if block.end_us > time_us), key=_start_us):
             if best and block.start_us > best.timestamp_us:
                 break
-            later = [trade for trade in self._open(block).trades if trade.timestamp_us >= time_us]
-            best = min([*later, *([best] if best else [])], key=_time_and_id, default=None)
+            later = self._of(block, time_us, block.end_us)
+            best = min([*later[:1], *([best] if best else [])], key=_time_and_id, default=None)
         return best
 
     @property
@@ -230,7 +233,12 @@ class Past:
             yield from blocks[bisect_left(blocks, number, key=last) :]
 
     def _of(self, block: AnyBlock, start_us: int, end_us: int) -> list[Trade]:
-        return [trade for trade in self._open(block).trades if start_us <= trade.timestamp_us < end_us]
+        """In order of time, which runs back in packed blocks only."""
+        trades = self._open(block).trades
+        if isinstance(block, PackedBlock):
+            return sorted((trade for trade in trades if start_us <= trade.timestamp_us < end_us), key=_time_and_id)
+        first = bisect_left(trades, start_us, key=_timestamp)
+        return trades[first : bisect_left(trades, end_us, key=_timestamp)]
 
     def _open(self, block: AnyBlock) -> Opened:
         opened = self._opened.pop(block.first_id, None)
