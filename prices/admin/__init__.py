@@ -48,7 +48,7 @@ class SymbolAdmin(ModelAdmin):
     def archive(self, symbol: Symbol) -> str | None:
         for one in queries.archive_state().symbols:
             if one.symbol == symbol.name:
-                return sealed_in_words(f"{one.newest:%Y-%m-%d}", one.days, one.bytes)
+                return "sealed " + sealed_in_words(f"{one.newest:%Y-%m-%d}", one.days, one.bytes)
         return None
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:

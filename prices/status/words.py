@@ -43,16 +43,15 @@ def describe(status: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def sealed_in_words(through: str, days: int, size: int, symbols: int = 1) -> str:
-    """Like: sealed through 2026-10-25, 31 days, 1.2 GB. `size`: in bytes."""
-    of_symbols = f" of {symbols:,} symbols" if symbols > 1 else ""
-    return f"sealed through {through}, {days:,} day{'s' if days != 1 else ''}{of_symbols}, {disk_in_words(size, 1)}"
+def sealed_in_words(through: str, days: int, size: int) -> str:
+    """Like: through 2026-10-25, 31 days, 1.2 GB. `size`: in bytes."""
+    return f"through {through}, {days:,} day{'s' if days != 1 else ''}, {disk_in_words(size, 1)}"
 
 
 def _archive(archive: dict[str, Any]) -> str:
-    words = sealed_in_words(archive["through"], archive["days"], archive["bytes"], archive["symbols"])
-    in_trouble = archive["files_in_trouble"]
-    return f"{in_trouble:,} FILE{'S' if in_trouble > 1 else ''} MISSING; {words}" if in_trouble else words
+    if in_trouble := archive["files_in_trouble"]:
+        return f"{in_trouble:,} file{'s' if in_trouble != 1 else ''} can't be used"
+    return sealed_in_words(archive["through"], archive["days"], archive["bytes"])
 
 
 def _ago(seconds: float) -> str:

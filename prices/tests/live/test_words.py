@@ -54,14 +54,15 @@ def test_every_line_in_words():
         "missing": "12,345, and 5 the exchange lacks",
         "audit": "NOT proven, now",
         "gap": "1 trade, healed 3 min ago",
-        "archive": "sealed through 2026-10-25, 1,062 days of 2 symbols, 2.5 GB",
+        "archive": "through 2026-10-25, 1,062 days, 2.5 GB",
     }
 
 
 def test_an_archive_in_words():
     archive = {"symbols": 1, "days": 1, "bytes": 10**6, "through": "2026-10-25", "files_in_trouble": 2}
 
-    assert describe({"archive": archive})["archive"] == "2 FILES MISSING; sealed through 2026-10-25, 1 day, 1.0 MB"
+    assert describe({"archive": archive})["archive"] == "2 files can't be used"
+    assert describe({"archive": archive | {"files_in_trouble": 0}})["archive"] == "through 2026-10-25, 1 day, 1.0 MB"
     assert describe({})["archive"] == "nothing sealed yet"
 
 
