@@ -72,7 +72,7 @@ def test_what_is_wanted_already_is_left_as_it_is():
     assert backfill(1000, 4000) == [(1000, 1999), (3000, 4000)]
     assert backfill(1000, 4000) == []
 
-    assert sorted(gap.ids for gap in Gap.objects.all()) == [(1000, 1999), (3000, 4000)]
+    assert sorted(gap.ids for gap in Gap.objects.all()) == [(1000, 1999), (2000, 2999), (3000, 4000)]
 
 
 def test_what_was_given_up_may_be_wanted_again():
