@@ -9,17 +9,16 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db import DataError
-from django.db.models import Max, Min
+from django.db.models import Min
 
 from prices import coverage, tape
 from prices.binance.rest import PAGE_KLINES, ExchangeRefused, RestClient
 from prices.domain.backoff import backoff_delays
 from prices.domain.ids import Ids
-from prices.domain.intervals import floor_minute
-from prices.domain.times import DAY, HOUR, MINUTE, format_minute, from_microseconds, to_microseconds
+from prices.domain.times import DAY, HOUR, MINUTE, format_minute, to_microseconds
 from prices.ingest.lease import HealerLease
 from prices.models import Candle, Coverage, ExchangeCandle, Gap
 
@@ -29,6 +28,8 @@ LOOK_EVERY_S = 1.0
 CLEAR_EVERY_S = 30.0
 NEW_FOR = DAY
 KLINES_OF = DAY
+# What a first look shows comes first, of every symbol that is new.
+FIRST_KLINES = 2 * HOUR
 # A minute is asked for when it is over for so long: its last trades are counted by then.
 OVER_SINCE_US = 2_000_000
 
@@ -39,14 +40,20 @@ class Newcomer:
 
     run: Coverage
     first_minute: datetime  # in which its first trade was followed
-    next_kline: datetime  # whose candle is asked for next
+    klines_from: datetime  # from here on, up to the first minute, the exchange's candles are here
     is_past_wanted: bool
+    is_first_kline_here: bool  # of the first minute, which the tape has in part
+    calls: int = 0
     not_before: float = float("-inf")
     delays: Iterator[float] = field(default_factory=backoff_delays)
 
     @property
+    def klines_begin(self) -> datetime:
+        return self.first_minute - KLINES_OF
+
+    @property
     def is_done(self) -> bool:
-        return self.is_past_wanted and self.next_kline > self.first_minute
+        return self.is_past_wanted and self.klines_from <= self.klines_begin and self.is_first_kline_here
 
 
 class Newcomers:
@@ -102,18 +109,25 @@ class Newcomers:
         )
         self._known = {run.pk: self._known.get(run.pk) or _newcomer(run) for run in runs}
         waiting = [one for one in self._known.values() if not one.is_done and self._clock() >= one.not_before]
-        return any(map(self._ask, waiting))
+        return any(map(self._ask, sorted(waiting, key=lambda one: one.calls)))
 
     def _ask(self, one: Newcomer) -> bool:
         """Make the next call for this symbol; False when there is none to make now."""
+        one.calls += 1
         try:
-            is_asked = self._fetch_klines(one) or self._want_the_past(one)
+            if one.klines_from == one.first_minute:
+                self._fetch_klines(one, FIRST_KLINES)
+            elif not one.is_past_wanted:
+                self._want_the_past(one)
+            elif one.klines_from > one.klines_begin:
+                self._fetch_klines(one, PAGE_KLINES * MINUTE)
+            elif not self._fetch_the_first_minutes_kline(one):
+                return False
         except (ExchangeRefused, DataError) as error:
             self._note_failure(one, error)
-            return True
-        if is_asked:
+        else:
             one.delays = backoff_delays()
-        return is_asked
+        return True
 
     def _note_failure(self, one: Newcomer, error: ExchangeRefused | DataError) -> None:
         wait_s = None
@@ -124,20 +138,26 @@ class Newcomers:
         one.not_before = self._clock() + wait_s
         logger.warning("%s is new; its past is asked for again in %.0f s: %s", one.run.symbol, wait_s, error)
 
-    def _fetch_klines(self, one: Newcomer) -> bool:
-        """A page of the exchange's candles, up to the minute in which the tape begins."""
-        going_on = floor_minute(from_microseconds(self._exchange_now_us() - OVER_SINCE_US))
-        end = min(one.first_minute + MINUTE, going_on, one.next_kline + PAGE_KLINES * MINUTE)
-        if one.next_kline >= end:
+    def _fetch_klines(self, one: Newcomer, length: timedelta) -> None:
+        """The exchange's candles, back from those that are here."""
+        begin = max(one.klines_begin, one.klines_from - length)
+        self._keep_klines(one, begin, one.klines_from)
+        one.klines_from = begin
+
+    def _fetch_the_first_minutes_kline(self, one: Newcomer) -> bool:
+        """False: it is not over yet."""
+        end = one.first_minute + MINUTE
+        if self._exchange_now_us() < to_microseconds(end) + OVER_SINCE_US:
             return False
-        span = to_microseconds(one.next_kline), to_microseconds(end)
-        tape.keep_klines(one.run.symbol, self._client.klines(one.run.symbol, *span))
-        one.next_kline = end
+        self._keep_klines(one, one.first_minute, end)
+        one.is_first_kline_here = True
         return True
 
-    def _want_the_past(self, one: Newcomer) -> bool:
-        if one.is_past_wanted:
-            return False
+    def _keep_klines(self, one: Newcomer, begin: datetime, end: datetime) -> None:
+        symbol = one.run.symbol
+        tape.keep_klines(symbol, self._client.klines(symbol, to_microseconds(begin), to_microseconds(end)))
+
+    def _want_the_past(self, one: Newcomer) -> None:
         symbol, since = one.run.symbol, one.first_minute - self._hours * HOUR
         first_id = self._client.first_trade_id_at(symbol, to_microseconds(since))
         if first_id is not None and first_id < one.run.first_trade_id:
@@ -146,7 +166,6 @@ class Newcomers:
             trades, cost, minute = f"{ids.size:,}", coverage.cost_in_words(ids.size), format_minute(since)
             logger.info("%s is new: the %s trades since %s are wanted too, %s", symbol, trades, minute, cost)
         one.is_past_wanted = True
-        return True
 
 
 def _newcomer(run: Coverage) -> Newcomer:
@@ -157,8 +176,15 @@ def _newcomer(run: Coverage) -> Newcomer:
     is_backfilled = others.filter(origin=Coverage.Origin.BACKFILLED).exists()
     is_first = not others.exclude(origin=Coverage.Origin.BACKFILLED).exists() and first_minute is not None
     if not is_first or not (is_backfilled or _begins_the_tape(run)):
-        return Newcomer(run, run.opened_at, run.opened_at + MINUTE, is_past_wanted=True)
-    return Newcomer(run, first_minute, _next_kline(run.symbol, first_minute), is_past_wanted=is_backfilled)
+        return Newcomer(run, run.opened_at, run.opened_at - KLINES_OF, is_past_wanted=True, is_first_kline_here=True)
+    return Newcomer(
+        run,
+        first_minute,
+        _klines_from(run.symbol, first_minute),
+        is_past_wanted=is_backfilled,
+        is_first_kline_here=minutes.filter(minute__lt=first_minute).exists()
+        or ExchangeCandle.objects.filter(symbol=run.symbol, minute=first_minute).exists(),
+    )
 
 
 def _begins_the_tape(run: Coverage) -> bool:
@@ -170,12 +196,9 @@ def _begins_the_tape(run: Coverage) -> bool:
     return not is_earlier_stored and not given_up.exists()
 
 
-def _next_kline(symbol: str, first_minute: datetime) -> datetime:
+def _klines_from(symbol: str, first_minute: datetime) -> datetime:
     """Where fetching goes on after a restart. Where the tape reaches back a day there is nothing to fetch."""
-    newest = ExchangeCandle.objects.filter(symbol=symbol).aggregate(at=Max("minute"))["at"]
-    if newest is not None:
-        after: datetime = min(newest, first_minute) + MINUTE
-        return after
-    begins = first_minute - KLINES_OF
-    reaches_back = Candle.objects.filter(symbol=symbol, minute__lte=begins).exists()
-    return first_minute + MINUTE if reaches_back else begins
+    if Candle.objects.filter(symbol=symbol, minute__lte=first_minute - KLINES_OF).exists():
+        return first_minute - KLINES_OF
+    oldest: datetime | None = ExchangeCandle.objects.filter(symbol=symbol).aggregate(at=Min("minute"))["at"]
+    return first_minute if oldest is None else min(oldest, first_minute)
