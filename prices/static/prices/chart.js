@@ -278,14 +278,13 @@ class Chart {
     return this.candles.rows.filter((row) => this.candles.lacksTrades(row, this.now())).length;
   }
 
-  /** One that lacks trades is hollow and grey, one of the exchange's own is grey, darker where it fell. */
+  /** One that lacks trades is hollow; one of the exchange's own is grey, darker where it fell. */
   bar(row) {
     const { open, high, low, close } = row;
     const bar = { time: seconds(row), open: +open, high: +high, low: +low, close: +close };
-    const { muted, line } = this.colours;
-    const grey = { ...bar, borderColor: muted, wickColor: muted };
-    if (isTheirs(row)) return { ...grey, color: bar.close < bar.open ? muted : line };
-    return this.candles.lacksTrades(row, this.now()) ? { ...grey, color: "transparent" } : bar;
+    const { muted, volume } = this.colours;
+    if (isTheirs(row)) return { ...bar, ...inColour(bar.close < bar.open ? muted : volume) };
+    return this.candles.lacksTrades(row, this.now()) ? { ...bar, ...inColour(muted), color: "transparent" } : bar;
   }
 
   indexAt(time) {
@@ -420,6 +419,10 @@ class Chart {
 
 function seconds({ start }) {
   return milliseconds(start) / 1000;
+}
+
+function inColour(colour) {
+  return { color: colour, borderColor: colour, wickColor: colour };
 }
 
 function volume(row) {
