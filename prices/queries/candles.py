@@ -114,11 +114,12 @@ WITH page AS MATERIALIZED (
     LIMIT %(limit)s
 ), lacking AS MATERIALIZED (  -- minutes of which the exchange tells of more trades than are stored
     SELECT minute, date_bin(%(length)s, minute, timestamptz 'epoch') AS start,
-           theirs.open, theirs.high, theirs.low, theirs.close, theirs.volume, theirs.trade_count
+           open, high, low, close, volume, trade_count
     FROM exchange_candles AS theirs
-    LEFT JOIN candles AS ours USING (symbol, minute)
     WHERE symbol = %(symbol)s AND minute >= (SELECT begins FROM page) AND minute < (SELECT ends FROM page)
-      AND coalesce(ours.trade_count, 0) < theirs.trade_count
+      AND trade_count > coalesce((
+          SELECT trade_count FROM candles WHERE candles.symbol = theirs.symbol AND candles.minute = theirs.minute
+      ), 0)
 ), theirs AS (  -- the intervals that hold any, of the better candle of each minute
     SELECT start,
            (array_agg(open ORDER BY minute))[1] AS open,

@@ -201,11 +201,12 @@ LEFT JOIN LATERAL (
     LIMIT 1
 ) AS before ON true
 LEFT JOIN LATERAL (
-    SELECT CASE WHEN minute + interval '1 minute' > since THEN candle.open ELSE candle.close END AS price
+    SELECT CASE WHEN minute + interval '1 minute' > since THEN open ELSE close END AS price
     FROM exchange_candles AS candle
-    LEFT JOIN candles AS ours USING (symbol, minute)
     WHERE symbol = symbols.name AND minute <= since AND minute > coalesce(before.timestamp, '-infinity')
-      AND coalesce(ours.trade_count, 0) < candle.trade_count
+      AND trade_count > coalesce((
+          SELECT trade_count FROM candles WHERE candles.symbol = candle.symbol AND candles.minute = candle.minute
+      ), 0)
     ORDER BY minute DESC
     LIMIT 1
 ) AS theirs ON true
@@ -219,10 +220,11 @@ CROSS JOIN LATERAL (
         SELECT max(high), min(low), false FROM candles
         WHERE candles.symbol = symbols.name AND minute > since
         UNION ALL
-        SELECT max(candle.high), min(candle.low), count(*) > 0
-        FROM exchange_candles AS candle
-        LEFT JOIN candles AS ours USING (symbol, minute)
-        WHERE symbol = symbols.name AND minute > since AND coalesce(ours.trade_count, 0) < candle.trade_count
+        SELECT max(high), min(low), count(*) > 0 FROM exchange_candles AS candle
+        WHERE symbol = symbols.name AND minute > since
+          AND trade_count > coalesce((
+              SELECT trade_count FROM candles WHERE candles.symbol = candle.symbol AND candles.minute = candle.minute
+          ), 0)
     ) AS parts
 ) AS within
 WHERE symbols.tracked AND (%(among)s::text[] IS NULL OR symbols.name = ANY(%(among)s))
