@@ -60,6 +60,10 @@ class Trouble(NamedTuple):
             return "folder"
         return f"file {self.path.relative_to(settings.ARCHIVE_DIR)}"
 
+    @property
+    def sentence(self) -> str:
+        return f"The archive's {self.name} can't be used: {self.reason}."
+
 
 def look_at_files() -> list[Trouble]:
     """Look at all files, and note in `sealed_days` which ones are in trouble, or not any more; return those that are.

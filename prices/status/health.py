@@ -238,7 +238,7 @@ def _losses(tape: TapeState) -> Iterator[str]:
 def missing_files(archive: ArchiveState) -> Iterator[str]:
     """The files of the archive that are missing or altered: nobody knows what they held."""
     for trouble in archive.troubles[:MOST_FILES_NAMED]:
-        yield f"The archive's {trouble.name} can't be used: {trouble.reason}."
+        yield trouble.sentence
     if (more := len(archive.troubles) - MOST_FILES_NAMED) > 0:
         yield f"Nor can {more:,} more of its files."
 

@@ -136,6 +136,16 @@ def test_a_missing_file_is_a_red_light_that_names_it(path, client):
     assert NAME in client.get("/").text
 
 
+def test_the_page_names_the_file_that_an_answer_would_need(path, client):
+    path.unlink()
+
+    page = client.get("/?ask=price-at-second&symbol=BTCUSDT&timestamp=2026-05-29T00:05:00")
+
+    assert page.status_code == 503
+    assert f'error" id="price-at-second-timestamp-error">The archive&#x27;s file {NAME}' in page.text
+    assert "N/A" not in page.text.split('id="minmax"')[0].split('id="price-at-second"')[1].split("<template>")[0]
+
+
 def test_the_light_is_green_again_without_anybody_who_keeps_the_archive(path, client):
     whole = path.read_bytes()
     path.unlink()
