@@ -1,6 +1,7 @@
 """What is missing is found to the id, whether a day is rows or a file."""
 
 import random
+
 import pytest
 from django.db import connection
 
