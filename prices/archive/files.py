@@ -66,17 +66,8 @@ def write(path: Path, batches: Iterable[pa.RecordBatch]) -> Tally:
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with path.open("wb") as file:
-            with pq.ParquetWriter(
-                file,
-                TRADES,
-                compression="zstd",
-                compression_level=3,
-                use_dictionary=False,
-                column_encoding=_ENCODINGS,
-                store_decimal_as_integer=True,
-                write_page_checksum=True,
-            ) as writer:
-                for batch in _of_size(batches, ROW_GROUP):
+            with new_writer(file) as writer:
+                for batch in of_size(batches, ROW_GROUP):
                     tally.add(batch)
                     writer.write_batch(batch, row_group_size=ROW_GROUP)
             file.flush()
@@ -85,6 +76,20 @@ def write(path: Path, batches: Iterable[pa.RecordBatch]) -> Tally:
         path.unlink(missing_ok=True)
         raise
     return tally
+
+
+def new_writer(sink: Any) -> pq.ParquetWriter:
+    """Writes batches of TRADES into an open file, or what looks like one, as the archive's files are."""
+    return pq.ParquetWriter(
+        sink,
+        TRADES,
+        compression="zstd",
+        compression_level=3,
+        use_dictionary=False,
+        column_encoding=_ENCODINGS,
+        store_decimal_as_integer=True,
+        write_page_checksum=True,
+    )
 
 
 def prove(path: Path) -> FileProof:
@@ -98,7 +103,7 @@ def prove(path: Path) -> FileProof:
         with pa.OSFile(str(path), "rb") as source:
             footer = _footer(source)
     except OSError as error:
-        raise Damaged(_reason(error)) from error
+        raise Damaged(reason(error)) from error
     return FileProof(size, whole.hexdigest(), hashlib.sha256(footer).hexdigest())
 
 
@@ -116,7 +121,7 @@ class DayFile:
         try:
             self._source = pa.OSFile(str(path), "rb")
         except OSError as error:
-            raise Damaged(_reason(error)) from error
+            raise Damaged(reason(error)) from error
         try:
             found = hashlib.sha256(_footer(self._source)).hexdigest()
             if found != footer_sha256:
@@ -126,7 +131,7 @@ class DayFile:
             self._file = pq.ParquetFile(self._source, page_checksum_verification=True)
         except (OSError, pa.ArrowException) as error:
             self.close()
-            raise Damaged(_reason(error)) from error
+            raise Damaged(reason(error)) from error
         except Damaged:
             self.close()
             raise
@@ -195,7 +200,7 @@ class DayFile:
         try:
             table = self._file.read_row_group(place, columns=columns, use_threads=False)
         except (OSError, pa.ArrowException) as error:
-            raise Damaged(_reason(error)) from error
+            raise Damaged(reason(error)) from error
         batch = table.combine_chunks().to_batches()[0]
         return batch if self._counting is None else _only(self._counting, batch)
 
@@ -236,7 +241,7 @@ def _footer(source: pa.OSFile) -> bytes:
     return footer
 
 
-def _of_size(batches: Iterable[pa.RecordBatch], rows: int) -> Iterator[pa.RecordBatch]:
+def of_size(batches: Iterable[pa.RecordBatch], rows: int) -> Iterator[pa.RecordBatch]:
     """The same rows, in batches of so many; the last one may be shorter. No batch is empty."""
     kept: list[pa.RecordBatch] = []
     missing = rows
@@ -257,7 +262,8 @@ def _one(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
     return batches[0] if len(batches) == 1 else pa.Table.from_batches(batches).combine_chunks().to_batches()[0]
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
+    """Why a file can't be used, in words."""
     if isinstance(error, FileNotFoundError):
         return "it is not there"
     if isinstance(error, PermissionError):
