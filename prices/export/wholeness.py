@@ -62,7 +62,8 @@ def _why_not(first: int | None, last: int | None, trades: int, last_before: int 
     if first is None or last is None:
         return "no trade is stored"
     if missing := last - first + 1 - trades:
-        return f"{missing:,} ids of it or right beside it are missing" if missing > 0 else "ids are stored twice"
+        ids = "1 id" if missing == 1 else f"{missing:,} ids"
+        return f"missing of it, or right beside it: {ids}" if missing > 0 else "ids are stored twice"
     if first > 0 and last_before is None:
         return "nothing is stored before it, so nobody knows whether it begins there"
     if first_after is None:

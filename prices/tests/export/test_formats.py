@@ -58,7 +58,7 @@ def test_a_quote_quantity_is_price_times_quantity_cut_to_eight_decimals(pairs):
 def test_csv_has_a_header_plain_digits_and_times_with_microseconds():
     trades = [
         Trade("BTCUSDT", to_microseconds(DAY_ONE), 7, Decimal("61928.31"), Decimal("0.00000001"), True),
-        Trade("BTCUSDT", to_microseconds(DAY_ONE) + 1, 8, Decimal("61930"), Decimal("92233720368.5"), False),
+        Trade("BTCUSDT", to_microseconds(DAY_ONE) + 1, 8, Decimal(61930), Decimal("92233720368.5"), False),
     ]
 
     assert encoded("csv", trades).decode() == (
