@@ -87,6 +87,7 @@ def open_manifest(folder: Path, kind: str) -> Iterator[Manifest]:
     folder.mkdir(parents=True, exist_ok=True)
     lock = fasteners.InterProcessLock(folder / ".lock")
     if not lock.acquire(blocking=False):
+        lock.lockfile.close()
         raise Refused(f"Somebody else is exporting into {folder} just now. Wait for it, or take another --out.")
     try:
         remove_unfinished(folder)

@@ -230,7 +230,8 @@ def test_a_manifest_that_cannot_be_understood_stays_as_it_is(out, three_days):
 def test_two_exports_do_not_write_into_one_folder(out, three_days):
     out.mkdir()
     hold = (
-        "import fasteners, sys; fasteners.InterProcessLock(sys.argv[1]).acquire(); print('held', flush=True); input()"
+        "import fasteners, sys; lock = fasteners.InterProcessLock(sys.argv[1]); lock.acquire()\n"
+        "print('held', flush=True); input()"
     )
     other = subprocess.Popen(
         [sys.executable, "-c", hold, out / ".lock"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
