@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from prices import queries
 from prices.export.formats import Pieces
 from prices.export.stretches import Stretch
-from prices.export.text import csv_lines, plain_digits, true_or_false, zulu
+from prices.export.text import csv_lines, iso_times, plain_digits, true_or_false
 
 CANDLES = pa.schema(
     [
@@ -44,7 +44,7 @@ class CandleExport:
 
 def _as_csv(table: pa.Table) -> bytes:
     start, *prices, volume, trade_count, complete = table.combine_chunks().itercolumns()
-    columns = [zulu(start), *map(plain_digits, [*prices, volume]), trade_count, true_or_false(complete)]
+    columns = [iso_times(start), *map(plain_digits, [*prices, volume]), trade_count, true_or_false(complete)]
     lines = csv_lines(
         [column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column for column in columns]
     )

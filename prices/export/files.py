@@ -92,7 +92,7 @@ def export(
 
 def _write_trades(path: Path, dataset: Dataset, stretch: Stretch, on_progress: OnProgress) -> Entry:
     trades = TradeExport(stretch, dataset.form)
-    written = write_pieces(path, trades, lambda: on_progress(trades.new_rows()))
+    written = write_pieces(path, trades.pieces(), lambda: on_progress(trades.new_rows()))
     if dataset.form is FORMATS["binance-zip"]:
         with new_file(path.with_name(f"{path.name}.CHECKSUM")) as file:
             file.write(f"{written.sha256}  {path.name}\n".encode())

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from prices.archive.files import ROW_GROUP, new_writer, of_size
 from prices.columns import TRADES
-from prices.export.text import csv_lines, eight_decimals, plain_digits, true_or_false, zulu
+from prices.export.text import csv_lines, eight_decimals, iso_times, plain_digits, true_or_false
 
 # https://github.com/binance/binance-public-data/blob/master/README.md: spot files have microseconds from here on.
 MICROSECONDS_SINCE = datetime(2025, 1, 1, tzinfo=UTC)
@@ -29,6 +29,7 @@ Encode = Callable[[Iterable[pa.RecordBatch], "About"], Iterator[bytes]]
 class About(NamedTuple):
     """What a form must know of the trades beforehand. `stem`: of the file's name. `trades`: about how many."""
 
+    symbol: str
     stem: str
     day: datetime
     trades: int
@@ -77,12 +78,14 @@ def as_feather(batches: Iterable[pa.RecordBatch], _: About) -> Iterator[bytes]:
     return _by_writer(lambda sink: pa.ipc.new_file(sink, TRADES, options=options), of_size(batches, ROW_GROUP))
 
 
-def as_csv(batches: Iterable[pa.RecordBatch], _: About) -> Iterator[bytes]:
-    """With a header; times as 2026-05-29T12:00:00.000001Z, numbers with every digit and no zeros behind them."""
-    yield ",".join(TRADES.names).encode() + b"\n"
+def as_csv(batches: Iterable[pa.RecordBatch], about: About) -> Iterator[bytes]:
+    """With a header; as /trades writes it: times are UTC, numbers have every digit and no zeros behind them."""
+    yield ",".join(["symbol", *TRADES.names]).encode() + b"\n"
     for batch in batches:
         ids, times, prices, quantities, makers = batch.columns
-        yield csv_lines([ids, zulu(times), plain_digits(prices), plain_digits(quantities), true_or_false(makers)])
+        symbols = pa.repeat(about.symbol, batch.num_rows)
+        numbers = [plain_digits(prices), plain_digits(quantities)]
+        yield csv_lines([symbols, ids, iso_times(times), *numbers, true_or_false(makers)])
 
 
 def as_exchange_zip(batches: Iterable[pa.RecordBatch], about: About) -> Iterator[bytes]:
@@ -147,7 +150,7 @@ FORMATS = {
     each.name: each
     for each in (
         Format("parquet", "parquet", "application/vnd.apache.parquet", 9, True, as_parquet),
-        Format("csv", "csv", "text/csv; charset=utf-8", 66, False, as_csv),
+        Format("csv", "csv", "text/csv; charset=utf-8", 73, False, as_csv),
         Format("binance-zip", "zip", "application/zip", 22, False, as_exchange_zip),
         Format("feather", "feather", "application/vnd.apache.arrow.file", 22, False, as_feather),
     )

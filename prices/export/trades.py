@@ -4,7 +4,7 @@ A sealed day that is wanted as Parquet, and of which nothing came since, is the 
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from datetime import datetime
 
 import pyarrow as pa
@@ -28,7 +28,7 @@ class NotExported(Exception):
 
 
 class TradeExport:
-    """The pieces of one file: iterate over it once. `rows` and `ids` grow meanwhile.
+    """One file: go through its pieces once. `rows` and `ids` grow meanwhile.
 
     Raises ArchiveUnavailable, NotExported, django.db.Error.
     """
@@ -39,12 +39,12 @@ class TradeExport:
         self._told = 0
         self.ids: list[Ids] = []
 
-    def __iter__(self) -> Iterator[bytes]:
+    def pieces(self) -> Generator[bytes, None, None]:
         sealed = file_of(self._stretch) if self._form is FORMATS["parquet"] else None
         if sealed is not None:
             yield from self._copy(sealed)
             return
-        about = About(stem_of(self._stretch, "trades"), self._stretch.begins, self._stretch.rows)
+        about = About(self._stretch.symbol, stem_of(self._stretch, "trades"), self._stretch.begins, self._stretch.rows)
         yield from self._form.encode(self._batches(), about)
 
     def _batches(self) -> Iterator[pa.RecordBatch]:

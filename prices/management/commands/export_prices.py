@@ -39,7 +39,7 @@ EPILOG = """\
 what is written:
   One file for each symbol and day (UTC), from the database and the archive alike; of candles one for each month.
     parquet      symbol=BTCUSDT/date=2026-11-23/trades.parquet: the folder opens as one dataset, everywhere
-    csv          BTCUSDT/BTCUSDT-trades-2026-11-23.csv: with a header, every digit, times as 2026-11-23T08:30:00.000000Z
+    csv          BTCUSDT/BTCUSDT-trades-2026-11-23.csv: with a header, every digit, as /trades has it
     binance-zip  BTCUSDT/BTCUSDT-trades-2026-11-23.zip and its .CHECKSUM: inside, the CSV of the exchange's own archive.
                  Its quote quantity is price times quantity, cut to 8 decimals; its isBestMatch, which is not on the
                  tape, is True, as it is on spot today. Days before 2025 have milliseconds, as there.

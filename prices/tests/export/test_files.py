@@ -297,5 +297,5 @@ def test_candles_leave_by_months(out, three_days, name):
     if name == "csv":
         lines = (out / entry.file).read_text().splitlines()
         assert lines[0] == "start,open,high,low,close,volume,trade_count,complete"
-        assert lines[1].startswith("2026-05-28T00:00:00.000000Z,60000,")
+        assert lines[1].startswith("2026-05-28T00:00:00.000000,60000,")
         assert len(lines) == 71

@@ -26,7 +26,7 @@ SMALL_QUANTITIES = st.integers(0, 10**13).map(lambda units: Decimal(units).scale
 
 
 def encoded(name, trades, day=DAY_ONE):
-    about = About("BTCUSDT-trades-2026-05-29", day, len(trades))
+    about = About("BTCUSDT", "BTCUSDT-trades-2026-05-29", day, len(trades))
     return b"".join(FORMATS[name].encode(batches_of(trades), about))
 
 
@@ -62,9 +62,9 @@ def test_csv_has_a_header_plain_digits_and_times_with_microseconds():
     ]
 
     assert encoded("csv", trades).decode() == (
-        "trade_id,timestamp,price,quantity,buyer_is_maker\n"
-        "7,2026-05-29T00:00:00.000000Z,61928.31,0.00000001,true\n"
-        "8,2026-05-29T00:00:00.000001Z,61930,92233720368.5,false\n"
+        "symbol,trade_id,timestamp,price,quantity,buyer_is_maker\n"
+        "BTCUSDT,7,2026-05-29T00:00:00.000000,61928.31,0.00000001,true\n"
+        "BTCUSDT,8,2026-05-29T00:00:00.000001,61930,92233720368.5,false\n"
     )
 
 
@@ -122,7 +122,7 @@ def test_the_same_trades_make_the_same_bytes(name):
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_batch_without_rows_does_no_harm(name):
     empty = pa.RecordBatch.from_pylist([], schema=TRADES)
-    about = About("BTCUSDT-trades-2026-05-29", DAY_ONE, 10)
+    about = About("BTCUSDT", "BTCUSDT-trades-2026-05-29", DAY_ONE, 10)
     full = list(batches_of(a_day(1, 10)))
 
     with_empty = b"".join(FORMATS[name].encode([empty, *full, empty], about))
