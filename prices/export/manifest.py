@@ -1,4 +1,4 @@
-"""What lies in a folder of exported files. In: entries. Out: manifest.json beside the files, always whole.
+"""What lies in a folder of exported files. In: entries. Out: _manifest.json beside the files, always whole.
 
 A folder is one dataset, of one kind and one format: other tools open it as such, and would count twice what is in it
 twice. A file counts as exported once it stands here with its SHA-256.
@@ -16,7 +16,7 @@ import fasteners
 
 from prices.export.writing import new_file, remove_unfinished
 
-NAME = "manifest.json"
+NAME = "_manifest.json"  # whoever opens a folder as a dataset passes over such names
 _VERSION = 1
 # Who is killed writes at most the files of so long again.
 _SAVED_EACH_S = 5.0

@@ -55,7 +55,7 @@ def test_it_says_what_it_will_write_and_what_is_not_whole(three_days, tmp_path):
         "nothing is stored before it, so nobody knows whether it begins there\n"
         f"2 files are in {out}.\n"
     )
-    manifest = json.loads((out / "manifest.json").read_text())
+    manifest = json.loads((out / "_manifest.json").read_text())
     assert [(each["rows"], each["whole"]) for each in manifest["files"]] == [(300, False), (300, True)]
 
 
@@ -140,4 +140,4 @@ def test_a_signal_ends_it_without_a_half_file(three_days, symbols, tmp_path, num
 
     assert process.wait() == 2
     assert "Stopped. What is written is whole; the same command goes on." in process.output
-    assert [path.name for path in out.rglob("*") if path.is_file()] == [".lock", "manifest.json"]
+    assert sorted(path.name for path in out.rglob("*") if path.is_file()) == [".lock", "_manifest.json"]

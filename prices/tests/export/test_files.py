@@ -73,7 +73,7 @@ def test_a_day_becomes_a_file_that_the_manifest_proves(out, three_days, is_seale
 
     path = out / "symbol=BTCUSDT" / "date=2026-05-29" / "trades.parquet"
     assert rows_of(path) == three_days
-    assert json.loads((out / "manifest.json").read_text()) == {
+    assert json.loads((out / "_manifest.json").read_text()) == {
         "version": 1,
         "kind": "trades as parquet",
         "files": [json.loads(json.dumps(entry._asdict()))],
@@ -83,7 +83,7 @@ def test_a_day_becomes_a_file_that_the_manifest_proves(out, three_days, is_seale
     assert (entry.rows, entry.ids) == (300, [(301, 600)])
     assert (entry.bytes, entry.sha256) == (path.stat().st_size, hashlib.sha256(path.read_bytes()).hexdigest())
     assert (entry.whole, entry.why_not_whole) == (True, "")
-    assert on_disk(out) == {"manifest.json", entry.file}
+    assert on_disk(out) == {"_manifest.json", entry.file}
 
 
 def test_a_sealed_day_leaves_as_the_file_that_it_is(out, three_days):
@@ -121,7 +121,7 @@ def test_an_altered_file_of_the_archive_is_never_exported(out, three_days, datas
     with pytest.raises(ArchiveUnavailable, match="date=2026-05-29"):
         export(out, dataset)
 
-    assert on_disk(out) == {"manifest.json"}
+    assert on_disk(out) == {"_manifest.json"}
 
 
 def test_a_missing_file_of_the_archive_is_named(out, three_days):
@@ -197,7 +197,7 @@ def test_a_part_gives_way_to_the_day_that_holds_it(out, three_days):
 
     (day,) = export(out)
 
-    assert on_disk(out) == {"manifest.json", day.file}
+    assert on_disk(out) == {"_manifest.json", day.file}
     assert not (out / part.file).exists()
 
 
@@ -207,7 +207,7 @@ def test_no_part_is_put_beside_a_day_that_holds_it(out, three_days):
     with pytest.raises(Refused, match="would count it twice"):
         export(out, since=DAY_ONE + timedelta(minutes=5))
 
-    assert on_disk(out) == {"manifest.json", day.file}
+    assert on_disk(out) == {"_manifest.json", day.file}
 
 
 def test_a_folder_holds_one_kind_only(out, three_days):
@@ -219,12 +219,12 @@ def test_a_folder_holds_one_kind_only(out, three_days):
 
 def test_a_manifest_that_cannot_be_understood_stays_as_it_is(out, three_days):
     out.mkdir()
-    (out / "manifest.json").write_text("{")
+    (out / "_manifest.json").write_text("{")
 
     with pytest.raises(Refused, match="can't be understood"):
         export(out)
 
-    assert (out / "manifest.json").read_text() == "{"
+    assert (out / "_manifest.json").read_text() == "{"
 
 
 def test_two_exports_do_not_write_into_one_folder(out, three_days):
@@ -254,7 +254,7 @@ def test_who_stops_leaves_no_half_file(out, three_days, dataset):
     with pytest.raises(KeyboardInterrupt):
         export(out, dataset, on_progress=stop)
 
-    assert on_disk(out) == {"manifest.json"}
+    assert on_disk(out) == {"_manifest.json"}
 
 
 def test_what_a_killed_process_left_behind_is_removed(out, three_days):
@@ -277,7 +277,7 @@ def test_a_zip_has_its_checksum_beside_it(out, three_days):
 def test_the_folder_opens_as_one_dataset(out, three_days):
     export(out, since=DAY_ONE - DAY, until=NEXT_DAY + DAY)
 
-    table = ds.dataset(out, format="parquet", partitioning="hive", exclude_invalid_files=True).to_table()
+    table = ds.dataset(out, format="parquet", partitioning="hive").to_table()
 
     assert table.num_rows == 900
     assert set(table.column_names) == {*TRADES.names, "symbol", "date"}
