@@ -108,7 +108,6 @@ def test_each_block_runs_and_finds_what_is_stored(world):
     assert printed["duckdb"].count("60010.00000000") >= 2  # the highs of two sealed days
     assert "bought_by_takers" in printed["duckdb"]
     assert "60010.00000000" in printed["polars"]
-    assert "BTCUSDT-1m" not in printed["shell"]
     assert "4 days sealed" in printed["shell"]
 
 
