@@ -12,6 +12,7 @@ import os
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 from decimal import Decimal
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -166,16 +167,12 @@ class DayFile:
         Times may run a little against ids, so more than one row group may hold it.
         """
         spans = [span for span in self._spans("timestamp") if span[1] <= instant]
-        # What is all before the instant holds a trade at its end: no earlier one is the last.
-        reached = max((last for _, _, last in spans if last <= instant), default=None)
-        if self._counting is not None:
-            reached = None  # that trade may be one that does not count yet
-        found = [
-            self._last_of(place, instant)
-            for place, _, last in spans
-            if reached is None or last > instant or last == reached
-        ]
-        return max((last for last in found if last), default=None)
+        best: LastTrade | None = None
+        for place, _, last in sorted(spans, key=itemgetter(2), reverse=True):
+            if best is not None and last < best.timestamp:
+                break  # nor does any other reach so far
+            best = max((found for found in (best, self._last_of(place, instant)) if found), default=None)
+        return best
 
     def _last_of(self, place: int, instant: datetime) -> LastTrade | None:
         batch = self._read(place, LastTrade.columns())
