@@ -1,10 +1,10 @@
 """One file of the archive: a day of a symbol in Parquet. In: batches of trades in the order of their ids. Out: a file
 on the disk for good, and from it the same trades again, by id or by time.
 
-Ids, times and prices are packed by their differences, quantities byte by byte: 8 to 9 bytes a trade, where the default
-encoding takes 13. Every page carries a checksum, and what tells where the pages are is known by its SHA-256, so that no
-trade is ever read from a file that was altered. Files are never mapped into memory: one that is cut would end the
-process.
+Ids, times and prices are packed by their differences, quantities by their number in a list: 8 to 9 bytes a trade, where
+the default encoding takes 13, and all of it can be read by DuckDB and Polars too. Every page carries a checksum, and
+what tells where the pages are is known by its SHA-256, so that no trade is ever read from a file that was altered.
+Files are never mapped into memory: one that is cut would end the process.
 """
 
 import hashlib
@@ -30,7 +30,6 @@ _ENCODINGS = {
     "trade_id": "DELTA_BINARY_PACKED",
     "timestamp": "DELTA_BINARY_PACKED",
     "price": "DELTA_BINARY_PACKED",
-    "quantity": "BYTE_STREAM_SPLIT",
     "buyer_is_maker": "PLAIN",
 }
 _MAGIC = b"PAR1"
@@ -67,17 +66,8 @@ def write(path: Path, batches: Iterable[pa.RecordBatch]) -> Tally:
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with path.open("wb") as file:
-            with pq.ParquetWriter(
-                file,
-                TRADES,
-                compression="zstd",
-                compression_level=3,
-                use_dictionary=False,
-                column_encoding=_ENCODINGS,
-                store_decimal_as_integer=True,
-                write_page_checksum=True,
-            ) as writer:
-                for batch in _of_size(batches, ROW_GROUP):
+            with new_writer(file) as writer:
+                for batch in of_size(batches, ROW_GROUP):
                     tally.add(batch)
                     writer.write_batch(batch, row_group_size=ROW_GROUP)
             file.flush()
@@ -86,6 +76,20 @@ def write(path: Path, batches: Iterable[pa.RecordBatch]) -> Tally:
         path.unlink(missing_ok=True)
         raise
     return tally
+
+
+def new_writer(sink: Any) -> pq.ParquetWriter:
+    """Writes batches of TRADES into an open file, or what looks like one, as the archive's files are."""
+    return pq.ParquetWriter(
+        sink,
+        TRADES,
+        compression="zstd",
+        compression_level=3,
+        use_dictionary=["quantity"],  # DuckDB and Polars can't read decimals of its size split byte by byte
+        column_encoding=_ENCODINGS,
+        store_decimal_as_integer=True,
+        write_page_checksum=True,
+    )
 
 
 def prove(path: Path) -> FileProof:
@@ -99,7 +103,7 @@ def prove(path: Path) -> FileProof:
         with pa.OSFile(str(path), "rb") as source:
             footer = _footer(source)
     except OSError as error:
-        raise Damaged(_reason(error)) from error
+        raise Damaged(reason(error)) from error
     return FileProof(size, whole.hexdigest(), hashlib.sha256(footer).hexdigest())
 
 
@@ -117,7 +121,7 @@ class DayFile:
         try:
             self._source = pa.OSFile(str(path), "rb")
         except OSError as error:
-            raise Damaged(_reason(error)) from error
+            raise Damaged(reason(error)) from error
         try:
             found = hashlib.sha256(_footer(self._source)).hexdigest()
             if found != footer_sha256:
@@ -127,7 +131,7 @@ class DayFile:
             self._file = pq.ParquetFile(self._source, page_checksum_verification=True)
         except (OSError, pa.ArrowException) as error:
             self.close()
-            raise Damaged(_reason(error)) from error
+            raise Damaged(reason(error)) from error
         except Damaged:
             self.close()
             raise
@@ -192,7 +196,7 @@ class DayFile:
         try:
             table = self._file.read_row_group(place, columns=columns, use_threads=False)
         except (OSError, pa.ArrowException) as error:
-            raise Damaged(_reason(error)) from error
+            raise Damaged(reason(error)) from error
         batch = table.combine_chunks().to_batches()[0]
         return batch if self._counting is None else _only(self._counting, batch)
 
@@ -233,7 +237,7 @@ def _footer(source: pa.OSFile) -> bytes:
     return footer
 
 
-def _of_size(batches: Iterable[pa.RecordBatch], rows: int) -> Iterator[pa.RecordBatch]:
+def of_size(batches: Iterable[pa.RecordBatch], rows: int) -> Iterator[pa.RecordBatch]:
     """The same rows, in batches of so many; the last one may be shorter. No batch is empty."""
     kept: list[pa.RecordBatch] = []
     missing = rows
@@ -254,7 +258,8 @@ def _one(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
     return batches[0] if len(batches) == 1 else pa.Table.from_batches(batches).combine_chunks().to_batches()[0]
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
+    """Why a file can't be used, in words."""
     if isinstance(error, FileNotFoundError):
         return "it is not there"
     if isinstance(error, PermissionError):

@@ -103,6 +103,7 @@ def _fill(query: QueryDict, now: datetime) -> dict[str, Any]:
         "prices": [_price_row(name, latest.get(name)) for name in symbols],
         "most_cards": MOST_CARDS,
         "is_watchlist": len(symbols) > MOST_CARDS,
+        "newest_day": newest or now,
         "trust": read_status(),
         "chart_symbol": symbol,
         "intervals": list(INTERVALS),
