@@ -10,7 +10,7 @@ from datetime import datetime
 from django.db import connection
 from django.db.models.functions import Now
 
-from prices.archive.hot import WINDOW_TRADES, is_any_row
+from prices.archive.hot import WINDOW_TRADES
 from prices.domain.times import DAY, MINUTE, from_microseconds
 from prices.models import SealedDay
 from prices.tape.days import candles_of_day, delete_sealed
@@ -54,8 +54,3 @@ def make_room() -> None:
     """Let `prices` use again what was taken out of it. Outside of a transaction; readers and writers go on."""
     with connection.cursor() as cursor:
         cursor.execute("VACUUM prices")
-
-
-def has_late_rows(symbol: str, day: datetime) -> bool:
-    """Whether a sealed and emptied day has rows in `prices` again: trades that came since."""
-    return is_any_row(symbol, day)

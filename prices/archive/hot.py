@@ -18,7 +18,6 @@ from prices.columns import TRADES
 from prices.domain.candle import MINUTE_US
 from prices.domain.ids import ALL_IDS, MAX_ID, Ids
 from prices.domain.times import DAY, from_microseconds
-from prices.storage.rows import fetch_all
 
 WINDOW_TRADES = 100_000
 
@@ -83,21 +82,6 @@ def copy_rows(
     lines.seek(0)
     table = pyarrow.csv.read_csv(lines, read_options=_NAMED, convert_options=_AS_COPY_WRITES)
     return table.cast(TRADES).combine_chunks().to_batches()[0]
-
-
-def is_any_row(symbol: str, day: datetime) -> bool:
-    """Whether `prices` holds any row of the day."""
-    ((is_any,),) = fetch_all(
-        """
-        SELECT EXISTS (
-            SELECT FROM prices WHERE symbol = %(symbol)s AND timestamp >= %(since)s AND timestamp < %(until)s
-        )
-        """,
-        symbol=symbol,
-        since=day,
-        until=day + DAY,
-    )
-    return bool(is_any)
 
 
 def _windows(candles: Mapping[int, Sequence[Any]]) -> Iterator[Ids]:

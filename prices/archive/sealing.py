@@ -54,16 +54,17 @@ class Sealed(NamedTuple):
     bytes: int
 
 
-def seal(symbol: str, day: datetime) -> Sealed:
+def seal(symbol: str, day: datetime, on_progress: Callable[[int], object] = lambda _: None) -> Sealed:
     """Move the day's trades from `prices` into its file; only for who holds `places.only_writer_of` the symbol.
 
-    Its rows are still in `prices` when this returns: `emptying.empty` takes them out. Raises NotSealed, also where the
-    candles say something else than the trades, ArchiveUnavailable, OSError (a full disk), django.db.Error.
+    Its rows are still in `prices` when this returns: `emptying.empty` takes them out. `on_progress` is told how many
+    trades were written, again and again; what it raises ends the work, and nothing has changed. Raises NotSealed, also
+    where the candles say something else than the trades, ArchiveUnavailable, OSError (a full disk), django.db.Error.
     """
     _refuse_turn(symbol, day)
     for _ in range(_ATTEMPTS):
         candles = candles_of_day(symbol, day)
-        with _Merged(symbol, day, candles) as merged:
+        with _Merged(symbol, day, candles, on_progress=on_progress) as merged:
             if merged.tally.minutes == candles:
                 merged.read_back()
                 with _under_lock(symbol):
@@ -126,6 +127,7 @@ class _Merged:
         day: datetime,
         candles: Mapping[int, Sequence[Any]],
         batches: Callable[[], Iterable[pa.RecordBatch]] = tuple,
+        on_progress: Callable[[int], object] = lambda _: None,
     ) -> None:
         self.symbol, self.day = symbol, day
         self.came: list[Ids] = []
@@ -134,7 +136,7 @@ class _Merged:
         self._path = new_path_of(symbol, day)
         hot = _Noted(rows_of_day(symbol, day, candles, without_sealed=self._old is not None))
         merge = Merge([self._filed(), hot, self._coming(batches)])
-        self.tally = files.write(self._path, merge)
+        self.tally = files.write(self._path, _told(merge, on_progress))
         self.contradictions = merge.contradictions
         old_ids = self._old.ids if self._old else []
         self.new_ids = difference(self.tally.ids, union([*old_ids, *hot.ids]))
@@ -220,6 +222,12 @@ class _Noted:
         for batch in self._batches:
             self.ids = union([*self.ids, *runs_of(batch)])
             yield batch
+
+
+def _told(batches: Iterable[pa.RecordBatch], on_progress: Callable[[int], object]) -> Iterator[pa.RecordBatch]:
+    for batch in batches:
+        yield batch
+        on_progress(batch.num_rows)
 
 
 def _refuse_other_days(batch: pa.RecordBatch, day: datetime) -> None:

@@ -25,8 +25,8 @@ def time_to_fetch_in_words(trades: int) -> str:
     return f"{hours} hours" if hours < 48 else f"{-(-hours // 24):,} days"
 
 
-def disk_in_words(trades: int) -> str:
-    size = trades * BYTES_OF_A_TRADE
+def disk_in_words(trades: int, bytes_of_a_trade: int = BYTES_OF_A_TRADE) -> str:
+    size = trades * bytes_of_a_trade
     for unit, name in _UNITS:
         if size >= unit:
             tenths = -(-size * 10 // unit)

@@ -4,36 +4,35 @@ Arguments, signals, wiring and the loop; the work itself is done in `prices/inge
 """
 
 import logging
-import signal
 import sys
-import time
 from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from math import inf
-from typing import Any, Self
+from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
-from django.db import Error, InterfaceError, OperationalError, ProgrammingError
+from django.db import Error
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from prices import queries, tape
 from prices.binance.stream import SILENCE_LIMIT_S
-from prices.domain.backoff import backoff_delays
 from prices.domain.symbols import is_symbol
 from prices.ingest.metrics import serving_metrics
 from prices.ingest.pipeline import Pipeline
 from prices.ingest.status import StatusReport
+from prices.management.starting import (
+    ANSWER_WITHIN_S,
+    refuse_tables_of_another_version,
+    when_database_answers,
+)
+from prices.management.stopping import POLL_INTERVAL_S, StopSignal
 from prices.queries.deadline import ask_within
-from prices.schema import OtherSchema, refuse_other_schema
+from prices.schema import OtherSchema
 
 logger = logging.getLogger(__name__)
-
-POLL_INTERVAL_S = 0.2
-ANSWER_WITHIN_S = 3.0
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 EPILOG = """\
 examples:
@@ -43,33 +42,6 @@ examples:
 settings, from the environment or .env (explained in .env.example):
   BINANCE_WS_URL, BINANCE_REST_URL, DATABASE_URL, SYMBOLS, METRICS_PORT
 """
-
-
-class StopSignal:
-    """Becomes true at the first SIGTERM or SIGINT. The handler sets a flag and does nothing else."""
-
-    def __init__(self) -> None:
-        self._received = False
-
-    def __enter__(self) -> Self:
-        self._handlers_before = {number: signal.signal(number, self._receive) for number in STOP_SIGNALS}
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._handlers_before.items():
-            signal.signal(number, handler)
-
-    def _receive(self, *_: object) -> None:
-        self._received = True
-
-    def __bool__(self) -> bool:
-        return self._received
-
-    def sleep(self, seconds: float) -> None:
-        """Sleep, but not beyond a signal."""
-        wake_at = time.monotonic() + seconds
-        while not self._received and (remaining_s := wake_at - time.monotonic()) > 0:
-            time.sleep(min(POLL_INTERVAL_S, remaining_s))
 
 
 class Command(BaseCommand):
@@ -108,8 +80,8 @@ class Command(BaseCommand):
         rest_url = _checked_url("BINANCE_REST_URL", "https://", "http://")
         wanted = _checked_symbols(symbols or [])
         with StopSignal() as stop:
-            followed = _when_database_answers(lambda: _choose_symbols(wanted), stop)
-            if not stop:
+            followed = when_database_answers(lambda: _choose_symbols(wanted), stop)
+            if followed:
                 pipeline = Pipeline(
                     ws_url, rest_url, followed, follow_tracked=not wanted, silence_limit_s=options["silence_limit"]
                 )
@@ -150,7 +122,7 @@ def _checked_symbols(names: list[str]) -> list[str]:
 
 
 def _choose_symbols(wanted: list[str]) -> list[str]:
-    _refuse_other_schema()
+    refuse_tables_of_another_version()
     tape.add_symbols(wanted, tracked=False)
     tracked = queries.tracked_symbols()
     symbols = wanted or tracked
@@ -159,29 +131,6 @@ def _choose_symbols(wanted: list[str]) -> list[str]:
     if not symbols:
         raise CommandError("No symbol is tracked. Add one in the admin, or name some: --symbols BTCUSDT ETHUSDT")
     return symbols
-
-
-def _when_database_answers(ask: Callable[[], list[str]], stop: StopSignal) -> list[str]:
-    """Wait for a database that is still starting, or locked; empty when stopped meanwhile."""
-    for delay_s in backoff_delays(longest_s=5.0):
-        try:
-            return ask_within(ANSWER_WITHIN_S, ask)
-        except OtherSchema as error:
-            raise CommandError(str(error)) from error
-        except ProgrammingError as error:
-            raise CommandError(
-                f"The database is not ready, its tables are missing. Run: {settings.COMMAND} migrate"
-            ) from error
-        except (OperationalError, InterfaceError, TimeoutError) as error:
-            logger.warning("waiting for the database: %s", str(error).strip())
-        stop.sleep(delay_s)
-        if stop:
-            break
-    return []
-
-
-def _refuse_other_schema() -> None:
-    refuse_other_schema(queries.newest_migration(), f"{settings.COMMAND} migrate")
 
 
 @contextmanager
@@ -193,7 +142,7 @@ def _schema_explained() -> Iterator[None]:
         raise CommandError(str(error)) from error
     except Error as error:
         try:
-            ask_within(ANSWER_WITHIN_S, _refuse_other_schema)
+            ask_within(ANSWER_WITHIN_S, refuse_tables_of_another_version)
         except OtherSchema as reason:
             raise CommandError(str(reason)) from error
         except (Error, TimeoutError):

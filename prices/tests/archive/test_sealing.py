@@ -16,12 +16,6 @@ from prices.tests.factories import trade
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-@pytest.fixture(autouse=True)
-def archive(settings, tmp_path):
-    settings.ARCHIVE_DIR = tmp_path / "archive"
-    return settings.ARCHIVE_DIR
-
-
 def seal(day=DAY_ONE, symbol="BTCUSDT"):
     with places.only_writer_of(symbol):
         sealed = sealing.seal(symbol, day)
