@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 class Files:
     """`files`: contents by path. `refuse`: statuses to answer a path with, one a request. `cut`: send only so many
-    bytes of an answer, then close, one a request. `silent`: paths that are answered by halves, and then by nothing more."""
+    bytes of an answer, then close, one a request. `silent`: paths that are answered by halves, and nothing more."""
 
     def __init__(self):
         self.files = {}
@@ -77,11 +77,17 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_):
+        """Whoever was stopped goes away in the middle."""
+
+
 @contextmanager
 def file_server():
     """Yield its address and its Files."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), _Handler) as server:
-        server.daemon_threads = True
+    with _Server(("127.0.0.1", 0), _Handler) as server:
         server.served = Files()
         serving = threading.Thread(target=server.serve_forever, args=(0.02,))
         serving.start()
