@@ -51,21 +51,17 @@ class Planned(NamedTuple):
     file: ArchiveFile
     bytes: int
 
+    @property
+    def trades(self) -> int:
+        """About so many."""
+        return self.bytes // ZIP_BYTES_OF_A_TRADE
+
 
 class Plan(NamedTuple):
     """`missing`: days that have no file, from the first day on that has one."""
 
     files: list[Planned]
     missing: list[datetime]
-
-    @property
-    def bytes(self) -> int:
-        return sum(each.bytes for each in self.files)
-
-    @property
-    def trades(self) -> int:
-        """About so many."""
-        return self.bytes // ZIP_BYTES_OF_A_TRADE
 
 
 def folder_of(symbol: str, *, is_monthly: bool) -> str:

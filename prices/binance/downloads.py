@@ -43,7 +43,11 @@ class NotThere(NotFetched):
 
 
 class WrongChecksum(NotFetched):
-    """What the archive has is not what its own checksum says, twice over."""
+    """What the archive has is not what its own checksum says, twice over. `sha256`: of what it has."""
+
+    def __init__(self, message: str, sha256: str = "") -> None:
+        super().__init__(message)
+        self.sha256 = sha256
 
 
 class Unreachable(NotFetched):
@@ -117,7 +121,7 @@ class Downloads:
                 on_bytes(path.stat().st_size)
                 return Fetched(path, found, expected is not None)
             path.unlink()
-        raise WrongChecksum(f"{path.name} has the SHA-256 {found}, and {expected} by the archive's checksum")
+        raise WrongChecksum(f"{path.name} has the SHA-256 {found}, and {expected} by the archive's checksum", found)
 
     def _bring(self, url: str, path: Path, on_bytes: Callable[[int], object]) -> None:
         part = PartFile(path)

@@ -4,12 +4,13 @@ In: arguments as they were typed. Out: values that are checked, or a CommandErro
 """
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
+from typing import Any
 
 from django.conf import settings
-from django.core.management.base import CommandError
+from django.core.management.base import CommandError, OutputWrapper
 from django.db import InterfaceError, OperationalError, ProgrammingError
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
@@ -46,6 +47,26 @@ def checked_symbols(names: list[str], is_known: Callable[[str], bool]) -> list[s
                 returncode=CANNOT_BE_DONE,
             )
     return symbols
+
+
+def is_confirmed(options: Mapping[str, Any], stdout: OutputWrapper) -> bool:
+    """Whether to go ahead, as --dry-run, --yes or whoever sits there says. Raises CommandError for a no, or nobody."""
+    if options["dry_run"]:
+        stdout.write("Nothing is changed: --dry-run.")
+        return False
+    if options["yes"]:
+        return True
+    if not sys.stdin.isatty():
+        raise CommandError(
+            "Nothing is changed: nobody is there to be asked. In a script, say --yes.", returncode=CANNOT_BE_DONE
+        )
+    try:
+        answer = input("Go ahead? [y/N] ")
+    except (EOFError, KeyboardInterrupt):
+        answer = ""
+    if answer.strip().lower() not in {"y", "yes"}:
+        raise CommandError("Nothing is changed.", returncode=CANNOT_BE_DONE)
+    return True
 
 
 @contextmanager
