@@ -41,7 +41,7 @@ class Days:
         if (batch := self._take()) is None:
             return None
         self._ahead.appendleft(batch)
-        return min(interval_start(pc.min(each["timestamp"]).as_py(), DAY) for each in self._ahead)
+        return interval_start(pc.min(batch["timestamp"]).as_py(), DAY)
 
     def _rows_of(self, day: datetime) -> Iterator[pa.RecordBatch]:
         """Until a batch is all of later days. Raises BadTradeFile."""
