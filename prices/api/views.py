@@ -120,6 +120,9 @@ class CandlesView(APIView):
     interval lasts and for some seconds after it, until the trades after it prove it; while a gap in it or beside it is
     being healed; for ever where the exchange itself has lost trades; and for the first candles of the tape, before
     which nothing was seen.
+
+    source is tape where the candle is made of the trades that are here. It is exchange for the past of a symbol that is
+    new: there the exchange's own candles are told until the trades are here, for three days at most, never complete.
     """
 
     name = "Candles"

@@ -9,6 +9,7 @@ from prices.coverage.changes import give_up, want
 from prices.coverage.costs import BYTES_OF_A_TRADE, cost_in_words, disk_in_words, time_to_fetch_in_words
 from prices.coverage.following import begin_anew_where_ids_did, close_unfollowed, open_symbols
 from prices.coverage.imported import grow_imported, note_checked
+from prices.coverage.past import backfill
 from prices.coverage.runs import (
     Between,
     Missing,
@@ -30,6 +31,7 @@ __all__ = [
     "Between",
     "Missing",
     "Times",
+    "backfill",
     "begin_anew_where_ids_did",
     "between_runs",
     "close_unfollowed",

@@ -1,4 +1,5 @@
-"""What commands that go along the tape have in common: their times and symbols, a progress bar, errors in a sentence.
+"""What commands have in common: their times and symbols, the question before a change, a progress bar, errors in a
+sentence.
 
 In: arguments as they were typed. Out: values that are checked, or a CommandError that says what is wrong with them.
 """
@@ -10,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import CommandError, OutputWrapper
+from django.core.management.base import CommandError
 from django.db import InterfaceError, OperationalError, ProgrammingError
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
@@ -49,10 +50,10 @@ def checked_symbols(names: list[str], is_known: Callable[[str], bool]) -> list[s
     return symbols
 
 
-def is_confirmed(options: Mapping[str, Any], stdout: OutputWrapper) -> bool:
-    """Whether to go ahead, as --dry-run, --yes or whoever sits there says. Raises CommandError for a no, or nobody."""
+def confirmed(say: Callable[[str], object], options: Mapping[str, Any]) -> bool:
+    """Whether to go ahead: asks, unless --yes; False with --dry-run. Raises CommandError when the answer is no."""
     if options["dry_run"]:
-        stdout.write("Nothing is changed: --dry-run.")
+        say("Nothing is changed: --dry-run.")
         return False
     if options["yes"]:
         return True

@@ -46,7 +46,8 @@ class HighLow(NamedTuple):
 
 class Movement(NamedTuple):
     """What a symbol's price did in a window before now: the price when it began (None: there was none yet), and the
-    highest and lowest within it (None: nothing was traded)."""
+    highest and lowest within it (None: nothing was traded). `source`: "exchange" where any of it is told by the
+    exchange's own candles, since trades are not here yet; else "tape"."""
 
     symbol: str
     window: str
@@ -54,6 +55,7 @@ class Movement(NamedTuple):
     price_then: Decimal | None
     high: Decimal | None
     low: Decimal | None
+    source: str = "tape"
 
 
 def latest_prices(symbol: str | None = None, among: Collection[str] | None = None) -> list[LatestPrice]:
@@ -177,9 +179,11 @@ def last_whole_minute(symbol: str, now: datetime) -> datetime | None:
     return rows[0][0] if rows else None
 
 
-# A window begins inside a minute: of that one its trades are looked at, of the others their candles.
+# A window begins inside a minute: of that one its trades are looked at, of the others their candles. The exchange's own
+# candles count where they tell of more trades than are stored: the price then is what the minute opened with.
 _MOVEMENTS = """
-SELECT symbols.name, span.window, newest.price, before.price, within.high, within.low
+SELECT symbols.name, span.window, newest.price, coalesce(theirs.price, before.price), within.high, within.low,
+       CASE WHEN theirs.price IS NOT NULL OR within.is_theirs THEN 'exchange' ELSE 'tape' END
 FROM symbols
 CROSS JOIN (
     SELECT unnest(%(windows)s) AS window, %(now)s - unnest(%(lengths)s) AS since
@@ -191,20 +195,36 @@ CROSS JOIN LATERAL (
     LIMIT 1
 ) AS newest
 LEFT JOIN LATERAL (
-    SELECT price FROM prices
+    SELECT price, timestamp FROM prices
     WHERE prices.symbol = symbols.name AND timestamp <= since
     ORDER BY timestamp DESC, trade_id DESC
     LIMIT 1
 ) AS before ON true
+LEFT JOIN LATERAL (
+    SELECT CASE WHEN minute + interval '1 minute' > since THEN open ELSE close END AS price
+    FROM exchange_candles AS candle
+    WHERE symbol = symbols.name AND minute <= since AND minute > coalesce(before.timestamp, '-infinity')
+      AND trade_count > coalesce((
+          SELECT trade_count FROM candles WHERE candles.symbol = candle.symbol AND candles.minute = candle.minute
+      ), 0)
+    ORDER BY minute DESC
+    LIMIT 1
+) AS theirs ON true
 CROSS JOIN LATERAL (
-    SELECT max(high) AS high, min(low) AS low
+    SELECT max(high) AS high, min(low) AS low, bool_or(is_theirs) AS is_theirs
     FROM (
-        SELECT max(price) AS high, min(price) AS low FROM prices
+        SELECT max(price) AS high, min(price) AS low, false AS is_theirs FROM prices
         WHERE prices.symbol = symbols.name
           AND timestamp > since AND timestamp < date_bin('1 minute', since, timestamptz 'epoch') + interval '1 minute'
         UNION ALL
-        SELECT max(high), min(low) FROM candles
+        SELECT max(high), min(low), false FROM candles
         WHERE candles.symbol = symbols.name AND minute > since
+        UNION ALL
+        SELECT max(high), min(low), count(*) > 0 FROM exchange_candles AS candle
+        WHERE symbol = symbols.name AND minute > since
+          AND trade_count > coalesce((
+              SELECT trade_count FROM candles WHERE candles.symbol = candle.symbol AND candles.minute = candle.minute
+          ), 0)
     ) AS parts
 ) AS within
 WHERE symbols.tracked AND (%(among)s::text[] IS NULL OR symbols.name = ANY(%(among)s))

@@ -46,6 +46,7 @@ def lay_out_candles(candles: Iterable[Candle]) -> list[dict[str, Any]]:
             "volume": plain_digits(candle.volume),
             "trade_count": candle.trade_count,
             "complete": candle.complete,
+            "source": candle.source,
         }
         for candle in candles
     ]

@@ -14,7 +14,7 @@ from prices import coverage, queries
 from prices.binance.trades import MAX_TRADE_ID
 from prices.domain.ids import Ids, count, intersection
 from prices.domain.times import format_minute
-from prices.management.asking import CANNOT_BE_DONE, checked_symbols, database_errors_in_a_sentence, is_confirmed
+from prices.management.asking import CANNOT_BE_DONE, checked_symbols, confirmed, database_errors_in_a_sentence
 from prices.models import Coverage
 
 EPILOG = """\
@@ -23,7 +23,8 @@ the symbol any more; what is wanted and not stored is fetched by a running strea
 it is there or the exchange has not got it. What passed while nobody followed is fetched only if somebody wants it.
 
 Nothing is fetched by this command, and nothing deleted: --give-up stops the fetching, what is stored stays.
-Ids that the exchange has not got yet may be wanted; they are asked for again and again.
+Ids that the exchange has not got yet may be wanted; they are asked for again and again. By times rather than ids, and
+fetched while you wait: backfill_prices.
 
 examples:
   python manage.py cover_prices                              what is wanted, and what lies between
@@ -85,7 +86,7 @@ class Command(BaseCommand):
         missing = count(coverage.missing_among(symbol, new))
         self.stdout.write(f"{symbol}: {_described(new)} will be wanted, of which {missing:,} are not stored:")
         self.stdout.write(f"{coverage.cost_in_words(missing)}.")
-        if is_confirmed(options, self.stdout):
+        if confirmed(self.stdout.write, options):
             for ids in new:
                 coverage.want(symbol, ids)
             self.stdout.write("They are wanted now. A running stream_prices fetches them; --give-up stops it.")
@@ -100,7 +101,7 @@ class Command(BaseCommand):
             f"{symbol}: {_described(known)} will not be wanted any more. {missing:,} of them are missing and will not "
             "be fetched; what is stored stays."
         )
-        if is_confirmed(options, self.stdout):
+        if confirmed(self.stdout.write, options):
             coverage.give_up(symbol, ids, options["because"], queries.database_now())
             self.stdout.write("They are given up.")
 

@@ -27,7 +27,7 @@ from prices.domain.times import DAY
 from prices.history.importing import import_symbol
 from prices.history.planning import Todo, todo
 from prices.history.sources import FromArchive, FromFolder, Source
-from prices.management.asking import CANNOT_BE_DONE, checked_time, database_errors_in_a_sentence, is_confirmed
+from prices.management.asking import CANNOT_BE_DONE, checked_time, confirmed, database_errors_in_a_sentence
 from prices.management.import_bar import ImportBar, Stopped
 from prices.management.starting import refuse_tables_of_another_version
 from prices.management.stopping import StopSignal
@@ -108,7 +108,7 @@ class Command(BaseCommand):
             self.stdout.write(each.in_words(is_local=options["folder"] is not None))
         if not any(each.files for each in todos):
             return True  # there is only a report to give
-        return is_confirmed(options, self.stdout)
+        return confirmed(self.stdout.write, options)
 
     def _import(self, todos: list[Todo], source: Source, today: datetime, at_once: int, stop: StopSignal) -> None:
         os.nice(10)  # whatever runs beside goes first

@@ -58,7 +58,7 @@ def expected_candles(stored, length):
         *values, _, _ = roll_up(intervals[number])
         start = BEGINNING + number * length
         is_inside = min(times) + TIMES_RUN_BACK_AT_MOST < start and start + length < max(times) - TIMES_RUN_BACK_AT_MOST
-        yield (start, *values, is_inside and unbroken.issuperset(each.trade_id for each in intervals[number]))
+        yield (start, *values, is_inside and unbroken.issuperset(each.trade_id for each in intervals[number]), "tape")
 
 
 def unbroken_parts(stored, part):
@@ -135,7 +135,7 @@ def test_candles_to_the_byte(client, symbols):
     assert response.headers["Content-Type"] == "application/json"
     assert response.content == (
         b'[{"start":"2026-05-29T12:00","open":"0.00001234","high":"1234567890.12345678","low":"0.00001234",'
-        b'"close":"61928.31","volume":"10000000001.09999999","trade_count":3,"complete":true}]'
+        b'"close":"61928.31","volume":"10000000001.09999999","trade_count":3,"complete":true,"source":"tape"}]'
     )
 
 
