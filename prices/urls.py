@@ -4,6 +4,7 @@ from django.urls import path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
 from prices.api.health import HealthView
+from prices.api.trades import TradesView
 from prices.api.views import CandlesView, LatestView, MinMaxView, PriceAtSecondView
 from prices.live.movements import MovementsView
 from prices.live.view import StatusView, StreamView
@@ -16,6 +17,7 @@ urlpatterns = [
     path("price-at-second", PriceAtSecondView.as_view(), name="price-at-second"),
     path("minmax", MinMaxView.as_view(), name="minmax"),
     path("candles", CandlesView.as_view(), name="candles"),
+    path("trades", TradesView.as_view(), name="trades"),
     path("movements", MovementsView.as_view(), name="movements"),
     path("stream", StreamView.as_view(), name="stream"),
     path("status", StatusView.as_view(), name="status"),

@@ -42,3 +42,12 @@ class CandleSerializer(serializers.Serializer[Any]):
     volume = serializers.CharField(help_text="In units of the base asset.")
     trade_count = serializers.IntegerField()
     complete = serializers.BooleanField(help_text="True: every trade of the interval is provably in it.")
+
+
+class TradeSerializer(serializers.Serializer[Any]):
+    symbol = serializers.CharField()
+    trade_id = serializers.IntegerField(help_text="Consecutive per symbol.")
+    timestamp = serializers.CharField(help_text="UTC, always to the microsecond; or a number, as `times` says.")
+    price = serializers.CharField(help_text="All digits, like 61928.31.")
+    quantity = serializers.CharField(help_text="In units of the base asset.")
+    buyer_is_maker = serializers.BooleanField(help_text="True: the taker sold.")

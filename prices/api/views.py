@@ -3,8 +3,7 @@
 A view reads its parameters, asks `prices/queries` once, lays out the answer and says whether it is settled.
 """
 
-from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
-from rest_framework.exceptions import ValidationError
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -23,21 +22,12 @@ from prices.web.parameters import (
     read_interval,
     read_limit,
     read_optional_symbol,
-    read_optional_time,
+    read_start_and_end,
     read_symbol,
     read_timestamp,
     refuse_unknown,
 )
-from prices.web.schema import BadParameterSerializer, UnavailableSerializer
-
-_FAILURES = {
-    400: OpenApiResponse(BadParameterSerializer, description="Which parameter is missing, wrong or unknown, and why."),
-    503: OpenApiResponse(UnavailableSerializer, description="The database is out of reach."),
-}
-
-
-def _symbol_parameter(*, required: bool) -> OpenApiParameter:
-    return OpenApiParameter("symbol", str, required=required, description="Like BTCUSDT, in any case.")
+from prices.web.schema import FAILURES, START, limit_parameter, symbol_parameter
 
 
 def _timestamp_parameter(example: str) -> OpenApiParameter:
@@ -52,8 +42,8 @@ class LatestView(APIView):
 
     @extend_schema(
         operation_id="latest",
-        parameters=[_symbol_parameter(required=False)],
-        responses={200: serializers.LatestPriceSerializer(many=True), **_FAILURES},
+        parameters=[symbol_parameter(required=False)],
+        responses={200: serializers.LatestPriceSerializer(many=True), **FAILURES},
     )
     def get(self, request: Request) -> Response:
         refuse_unknown(request.query_params, "symbol")
@@ -71,8 +61,8 @@ class PriceAtSecondView(APIView):
 
     @extend_schema(
         operation_id="price_at_second",
-        parameters=[_symbol_parameter(required=True), _timestamp_parameter(EXAMPLE_SECOND)],
-        responses={200: serializers.PriceAtSecondSerializer, **_FAILURES},
+        parameters=[symbol_parameter(required=True), _timestamp_parameter(EXAMPLE_SECOND)],
+        responses={200: serializers.PriceAtSecondSerializer, **FAILURES},
     )
     def get(self, request: Request) -> Response:
         refuse_unknown(request.query_params, "symbol", "timestamp")
@@ -93,8 +83,8 @@ class MinMaxView(APIView):
 
     @extend_schema(
         operation_id="minmax",
-        parameters=[_symbol_parameter(required=True), _timestamp_parameter(EXAMPLE_MINUTE)],
-        responses={200: serializers.MinMaxSerializer, **_FAILURES},
+        parameters=[symbol_parameter(required=True), _timestamp_parameter(EXAMPLE_MINUTE)],
+        responses={200: serializers.MinMaxSerializer, **FAILURES},
     )
     def get(self, request: Request) -> Response:
         refuse_unknown(request.query_params, "symbol", "timestamp")
@@ -127,22 +117,23 @@ class CandlesView(APIView):
     @extend_schema(
         operation_id="candles",
         parameters=[
-            _symbol_parameter(required=True),
+            symbol_parameter(required=True),
             OpenApiParameter("interval", str, enum=list(INTERVALS), default=DEFAULT_INTERVAL),
-            OpenApiParameter("start", str, description=f"Any ISO 8601 time, like {EXAMPLE_MINUTE}."),
+            START,
             OpenApiParameter("end", str, description="Candles begin before it. Default: no end."),
-            OpenApiParameter("limit", int, default=DEFAULT_CANDLES, description=f"1 to {MOST_CANDLES}."),
+            limit_parameter(DEFAULT_CANDLES, MOST_CANDLES),
         ],
-        responses={200: serializers.CandleSerializer(many=True), **_FAILURES},
+        responses={200: serializers.CandleSerializer(many=True), **FAILURES},
     )
     def get(self, request: Request) -> Response:
         query = request.query_params
         refuse_unknown(query, "symbol", "interval", "start", "end", "limit")
-        symbol, length, limit = read_symbol(query), INTERVALS[read_interval(query)], read_limit(query)
-        start = read_optional_time(query, "start", EXAMPLE_MINUTE)
-        end = read_optional_time(query, "end", EXAMPLE_MINUTE)
-        if start and end and start > end:
-            raise ValidationError({"start": ["The start must not be after the end."]})
+        symbol, length, limit = (
+            read_symbol(query),
+            INTERVALS[read_interval(query)],
+            read_limit(query, DEFAULT_CANDLES, MOST_CANDLES),
+        )
+        start, end = read_start_and_end(query, EXAMPLE_MINUTE)
         start = start and interval_start(start, length)
         end = end and next_interval_start(end, length)
         page = queries.candle_page(symbol, length, start, end, limit)

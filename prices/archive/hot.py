@@ -74,6 +74,11 @@ def copy_rows(
     """The rows in [since, until), which lies within the day, with these ids, in the order of ids."""
     sql = _COPY_WINDOW.format(without_sealed=_WITHOUT_SEALED if without_sealed else "")
     parameters = {"symbol": symbol, "day": day, "since": since, "until": until, **ids._asdict()}
+    return copied(sql, parameters)
+
+
+def copied(sql: str, parameters: Mapping[str, Any]) -> pa.RecordBatch:
+    """What a COPY to STDOUT writes, which has the columns of TRADES and is in CSV without a header."""
     lines = io.BytesIO()
     with connection.cursor() as cursor, connection.wrap_database_errors:
         cursor.copy_expert(cursor.mogrify(sql, parameters), lines)

@@ -17,8 +17,11 @@ from prices.queries.tape import (
     symbol_states,
     tape_state,
 )
+from prices.queries.trade_windows import Asked
+from prices.queries.trades import trade_page
 
 __all__ = [
+    "Asked",
     "approximate_trades",
     "candle_page",
     "candles",
@@ -37,4 +40,5 @@ __all__ = [
     "symbol_states",
     "tape_state",
     "tracked_symbols",
+    "trade_page",
 ]
