@@ -1,4 +1,4 @@
-"""Can anything that is still to come change a page of trades? In: what is asked for, and the rows found. Out: yes or no.
+"""Can what is still to come change a page of trades? In: what is asked for, and the rows found. Out: yes or no.
 
 A page whose ids run without a hole is final when none can come before its first one, nor after its last. None comes
 before the id that was asked for, nor after a page that is full; at a start or an end in time, ids prove it as

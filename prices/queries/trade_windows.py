@@ -3,6 +3,7 @@
 Hours narrow it down, then minutes. Times may run against ids, so each that has an id of the page is among them.
 """
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -35,13 +36,15 @@ class Era(NamedTuple):
 
 
 class Window(NamedTuple):
-    """`is_last`: no trade with a greater id is asked for."""
+    """`stretches`: from when to when, none beyond a day. `is_last`: no trade with a greater id is asked for."""
 
     ids: Ids
-    since: datetime
-    until: datetime
-    days: list[datetime]
+    stretches: list[tuple[datetime, datetime]]
     is_last: bool
+
+    @property
+    def days(self) -> list[datetime]:
+        return sorted({_day(since) for since, _ in self.stretches})
 
 
 def era_of(asked: Asked) -> Era:
@@ -89,13 +92,22 @@ def window_of(asked: Asked, era: Era) -> Window | None:
     begins = [minute for minute, first_id, *_ in minutes if first_id <= last_id]
     if not begins:
         return None
-    return Window(
-        Ids(parameters["first"], last_id),
-        min(begins),
-        later(max(begins), MINUTE),
-        sorted({interval_start(minute, DAY) for minute in begins}),
-        is_last=last_id == MAX_ID,
-    )
+    return Window(Ids(parameters["first"], last_id), _stretches(begins), is_last=last_id == MAX_ID)
+
+
+def _stretches(minutes: Sequence[datetime]) -> list[tuple[datetime, datetime]]:
+    """The minutes, and what lies between those that are near each other: few questions, that read little else."""
+    found: list[tuple[datetime, datetime]] = []
+    for minute in sorted(minutes):
+        if found and _day(minute) == _day(found[-1][0]) and minute - found[-1][1] < HOUR:
+            found[-1] = (found[-1][0], later(minute, MINUTE))
+        else:
+            found.append((minute, later(minute, MINUTE)))
+    return found
+
+
+def _day(time: datetime) -> datetime:
+    return interval_start(time, DAY)
 
 
 def _last_id(candles: Any, length: timedelta, asked: Asked, era: Era) -> int:

@@ -1,6 +1,6 @@
-"""Trades as text. In: rows in columns, of one symbol. Out: the bytes of a JSON list, or of CSV with a header.
+"""Trades as text. In: rows in columns, with digits as text, of one symbol. Out: the bytes of a JSON list, or of CSV.
 
-Written column by column, some millions of trades a second, with every digit and none too many: prices are never floats.
+Written column by column, some millions of trades a second; what a digit is, is not touched here.
 """
 
 from collections.abc import Callable, Iterator
@@ -10,14 +10,12 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from prices.columns import TRADES
+from prices.columns import TRADES_IN_DIGITS
 
-NAMES = ("symbol", *TRADES.names)
+NAMES = ("symbol", *TRADES_IN_DIGITS.names)
 ISO, MS, US = "iso", "ms", "us"
 # So many rows are text at a time besides what is done: what lies between takes several times as much memory.
 _PIECE_ROWS = 10_000
-# Of prices and quantities: see prices/columns.py.
-_PLACES = 8
 
 
 def as_json(symbol: str, rows: pa.Table, times: str) -> bytes:
@@ -47,8 +45,8 @@ def _pieces(rows: pa.Table, times: str, around: list[str]) -> Iterator[bytes]:
         columns = [
             trade_ids.cast(pa.string()),
             _TIMES[times](timestamps),
-            _digits(prices),
-            _digits(quantities),
+            prices,
+            quantities,
             pc.if_else(makers, "true", "false"),
         ]
         parts: list[Any] = [around[0]]
@@ -57,16 +55,6 @@ def _pieces(rows: pa.Table, times: str, around: list[str]) -> Iterator[bytes]:
         # The bytes of all the strings of a column stand one after another.
         _, _, text = pc.binary_join_element_wise(*parts, "").buffers()
         yield text.to_pybytes()
-
-
-def _digits(numbers: pa.Array) -> pa.Array:
-    """All significant digits, no exponent, no trailing zeros; what Arrow writes itself has exponents."""
-    whole = numbers.view(pa.decimal128(numbers.type.precision, 0)).cast(pa.string())
-    padded = pc.ascii_lpad(whole, _PLACES + 1, "0")
-    text = pc.binary_join_element_wise(
-        pc.utf8_slice_codeunits(padded, 0, -_PLACES), pc.utf8_slice_codeunits(padded, -_PLACES), "."
-    )
-    return pc.ascii_rtrim(pc.ascii_rtrim(text, "0"), ".")
 
 
 def _iso(timestamps: pa.Array) -> pa.Array:
