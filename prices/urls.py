@@ -3,6 +3,7 @@
 from django.urls import path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
+from prices.api.coverage import CoverageView
 from prices.api.health import HealthView
 from prices.api.trades import TradesView
 from prices.api.views import CandlesView, LatestView, MinMaxView, PriceAtSecondView
@@ -18,6 +19,7 @@ urlpatterns = [
     path("minmax", MinMaxView.as_view(), name="minmax"),
     path("candles", CandlesView.as_view(), name="candles"),
     path("trades", TradesView.as_view(), name="trades"),
+    path("coverage", CoverageView.as_view(), name="coverage"),
     path("movements", MovementsView.as_view(), name="movements"),
     path("stream", StreamView.as_view(), name="stream"),
     path("status", StatusView.as_view(), name="status"),

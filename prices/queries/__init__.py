@@ -17,6 +17,7 @@ from prices.queries.tape import (
     symbol_states,
     tape_state,
 )
+from prices.queries.tiers import tiers
 from prices.queries.trade_windows import Asked
 from prices.queries.trades import trade_page
 
@@ -39,6 +40,7 @@ __all__ = [
     "symbol_names",
     "symbol_states",
     "tape_state",
+    "tiers",
     "tracked_symbols",
     "trade_page",
 ]
