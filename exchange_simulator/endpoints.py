@@ -6,13 +6,12 @@ https://github.com/binance/binance-spot-api-docs/blob/master/rest-api.md#market-
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from decimal import Decimal
 from typing import Any, NamedTuple
 
 from exchange_simulator import ticker_endpoints
 from exchange_simulator.asked import Asked
 from exchange_simulator.candles import Candle, flat
-from exchange_simulator.instruments import symbol_info
+from exchange_simulator.instruments import quote_text, symbol_info
 from exchange_simulator.intervals import HOUR_US, grid_of, page_of_intervals
 from exchange_simulator.parameters import ApiError
 from exchange_simulator.tape import MINUTE_US
@@ -111,7 +110,7 @@ def _trade(trade: Trade, unit: int) -> dict[str, Any]:
         "id": trade.trade_id,
         "price": trade.price,
         "qty": trade.quantity,
-        "quoteQty": f"{Decimal(trade.price) * Decimal(trade.quantity):.8f}",
+        "quoteQty": quote_text(trade.price, trade.quantity),
         "time": trade.timestamp_us // unit,
         "isBuyerMaker": trade.buyer_is_maker,
         "isBestMatch": True,

@@ -27,6 +27,8 @@ COUNTERS = (
     "rest_requests_hung",
     "rest_bodies_spoiled",
     "rest_rows_odd",
+    "archive_errors",
+    "archive_downloads_cut",
 )
 
 

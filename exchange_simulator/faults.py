@@ -65,6 +65,7 @@ KINDS_OF_ODD_ROWS = some_of(ODD_KINDS)
 REFUSAL = Rule(lambda value: value == "close" or (_is_whole(value) and 400 <= value <= 599), "close or an HTTP status")
 SILENCE = one_of("trades", "everything")
 BAN = one_of(429, 418)
+ARCHIVE_ERROR = one_of(404, 429, 500, 503)
 BODY = one_of("empty", "half", "cut", "html", "trickle")
 FUTURE = one_of("same", "right")
 
@@ -134,6 +135,19 @@ class Faults:
         default=0.0, metadata=_as(PROBABILITY, "trades are odd in REST, always the same ids, and true in the stream")
     )
     odd_row_kinds: tuple[str, ...] = field(default=ODD_KINDS, metadata=_as(KINDS_OF_ODD_ROWS, "how they may be odd"))
+    archive_late_s: float = field(
+        default=0.0, metadata=_as(SECONDS, "files of the archive come so long after their day or month is over")
+    )
+    archive_errors: float = field(
+        default=0.0, metadata=_as(PROBABILITY, "the archive answers with archive_error_status")
+    )
+    archive_errors_next: int = field(default=0, metadata=_as(COUNT, "so many of its next answers are that"))
+    archive_error_status: int = field(default=503, metadata=_as(ARCHIVE_ERROR, "which status that is"))
+    archive_cut: float = field(
+        default=0.0, metadata=_as(PROBABILITY, "downloads of its zips end in the middle of what was asked for")
+    )
+    archive_cut_next: int = field(default=0, metadata=_as(COUNT, "so many of the next downloads do"))
+    archive_bytes_per_s: int = field(default=0, metadata=_as(COUNT, "downloads are so slow; 0: as fast as they go"))
 
     @property
     def silent_symbols(self) -> tuple[str, ...]:

@@ -8,9 +8,13 @@ from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
+from datetime import datetime
+from functools import partial
+from pathlib import Path
 from ssl import SSLContext
 from typing import Any, TypeVar
 
+from exchange_simulator.archive.together import Order, make_all, write_into
 from exchange_simulator.limits import Rules
 from exchange_simulator.replay import play, wait_for_clients
 from exchange_simulator.server import SYMBOLS, Exchange
@@ -21,7 +25,7 @@ T = TypeVar("T")
 
 CALL_TIMEOUT_S = 60
 STOP_TIMEOUT_S = 10
-START_TIMEOUT_S = 300  # a long history is being made
+START_TIMEOUT_S = 60
 
 
 class RunningExchange:
@@ -51,6 +55,16 @@ class RunningExchange:
     @property
     def rest_url(self) -> str:
         return f"http{self._secure}://{self._host}:{self._port}"
+
+    @property
+    def archive_url(self) -> str:
+        """Of the public archive: its files are under /data/, its listing is at /."""
+        return self.rest_url
+
+    @property
+    def archive_requests(self) -> Counter[str]:
+        """How many requests of the archive there were, by file name; those of the listing are under "listing"."""
+        return self.exchange.archive.requests
 
     @property
     def _secure(self) -> str:
@@ -126,6 +140,26 @@ class RunningExchange:
     def restart_ids(self, symbol: str | None = None, first_id: int = 1) -> None:
         self._call(lambda: self.exchange.restart_ids(symbol, first_id))
 
+    def spoil(self, file: str, defect: str, *, for_s: float | None = None, **arguments: Any) -> None:
+        """See `Exchange.spoil`: `spoil("BTCUSDT-trades-2026-11", "cut", share=0.5, for_s=3)`."""
+        self._call(lambda: self.exchange.spoil(file, defect, arguments, for_s))
+
+    def mend(self, file: str | None = None, defect: str | None = None) -> None:
+        self._call(lambda: self.exchange.mend(file, defect))
+
+    def make_archive(self) -> None:
+        """Makes every file there is right now, on all cores, so that nobody waits for one later. Only worth it for some
+        hundred thousand trades."""
+        store = self.exchange.archive.store
+        orders = self._call(lambda: [Order(store.recipe(file), store.path(file)) for file in store.all_files()])
+        self._call(partial(store.adopt, list(make_all(orders))))
+
+    def write_archive(self, folder: Path) -> None:
+        """Writes every file there is right now, and its checksum, in the layout of the real archive."""
+        store = self.exchange.archive.store
+        for _ in write_into(folder, self._call(lambda: [store.recipe(file) for file in store.all_files()])):
+            pass
+
     def pause(self) -> None:
         self._call(self.exchange.pause)
 
@@ -194,6 +228,8 @@ def running_exchange(
     seed: int = 1,
     first_id: int = 1,
     history_s: float = 0,
+    trades_from: datetime | None = None,
+    history_trades_a_day: float | None = None,
     keep: int | None = None,
     rules: Rules | None = None,
     host: str = "127.0.0.1",
@@ -201,10 +237,20 @@ def running_exchange(
     tls: SSLContext | None = None,
 ) -> Iterator[RunningExchange]:
     """A simulated exchange while the block runs. It trades by itself at `rate` trades/s, or with rate 0 only when told
-    to (`trade`, `publish`)."""
+    to (`trade`, `publish`); then a history needs its `history_trades_a_day`."""
 
     def make() -> Exchange:
-        return Exchange(symbols, rate=rate, seed=seed, first_id=first_id, history_s=history_s, keep=keep, rules=rules)
+        return Exchange(
+            symbols,
+            rate=rate,
+            seed=seed,
+            first_id=first_id,
+            history_s=history_s,
+            trades_from=trades_from,
+            history_trades_a_day=history_trades_a_day,
+            keep=keep,
+            rules=rules,
+        )
 
     exchange = RunningExchange(host, port, make, tls)
     try:

@@ -73,7 +73,7 @@ def grid_of(interval: str, offset_us: int = 0) -> Grid | None:
 def page_of_intervals(tape: SymbolTape, grid: Grid, start_us: int | None, end_us: int | None, limit: int) -> range:
     """The intervals that a request names: those that open within [start, end]. With a start the oldest from there,
     without one the newest. They end with the last trade's: a recording is not carried on to today."""
-    if not len(tape):
+    if not tape:
         return range(0)
     oldest, newest = grid.number(tape.oldest_us), grid.number(tape.newest_us)
     if end_us is not None and end_us < grid.start_us(oldest):

@@ -43,4 +43,4 @@ class Listing:
     def present_us(self, symbol: str, now_us: int) -> int:
         """Up to when statistics are: now, but of a recording of another day the moment after its last trade."""
         tape = self.of(symbol)
-        return tape.newest_us + 1 if len(tape) and tape.newest_us < now_us - DAY_US else now_us
+        return tape.newest_us + 1 if tape and tape.newest_us < now_us - DAY_US else now_us

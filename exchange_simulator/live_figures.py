@@ -71,7 +71,7 @@ class LiveFigures:
     async def _klines(self, stream: str, wanted: Klines) -> AsyncIterator[Event]:
         """Those that were closed since the last turn, then the one that is open."""
         tape, minutes = self._listing.of(wanted.symbol), self._listing.minutes(wanted.symbol)
-        if not len(tape):
+        if not tape:
             return
         now_us, present_us = self._now_us(), self._listing.present_us(wanted.symbol, self._now_us())
         current = wanted.grid.number(present_us)
@@ -87,7 +87,7 @@ class LiveFigures:
 
     async def _figures(self, stream: str, wanted: Figures) -> AsyncIterator[Event]:
         listing, symbol, now_us = self._listing, wanted.symbol, self._now_us()
-        if not len(listing.of(symbol)):
+        if not listing.of(symbol):
             return
         if wanted.kind == "avgPrice":
             average = tickers.average_price(listing, symbol, now_us, 1)

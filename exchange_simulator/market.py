@@ -4,7 +4,7 @@ seed, whenever they are asked for. It never looks at a clock."""
 
 import math
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from exchange_simulator.instruments import ONE, decimal_text, instrument
@@ -14,6 +14,8 @@ from exchange_simulator.trade import Trade
 # in ten share their millisecond with another, up to 144 of them.
 SWEEPS = ((0.60, 1, 1), (0.30, 2, 5), (0.09, 6, 20), (0.01, 50, 150))
 MEAN_SWEEP = sum(share * (fewest + most) / 2 for share, fewest, most in SWEEPS)
+
+_SHARES_OF_SWEEPS = [share for share, _, _ in SWEEPS]
 
 # Most orders follow close on another, the rest after a pause; 1.0 is the mean of the mixture.
 SHARE_IN_BURST, GAP_IN_BURST = 0.7, 0.2
@@ -41,9 +43,9 @@ class Fill(NamedTuple):
 class Book:
     """A symbol's best bid, in ticks; the best ask is a tick above."""
 
-    def __init__(self, symbol: str) -> None:
+    def __init__(self, symbol: str, price_ticks: int | None = None) -> None:
         self._instrument = instrument(symbol)
-        self._price = self._instrument.first_price // self._instrument.tick
+        self._price = first_price_ticks(symbol) if price_ticks is None else price_ticks
         lots = MEDIAN_NOTIONAL * ONE * ONE / (self._instrument.first_price * self._instrument.lot)
         self._log_lots = math.log(max(lots, 1.0))
 
@@ -59,6 +61,10 @@ class Book:
             yield decimal_text(price * self._instrument.tick), self._quantity(rng)
         self._move(int((price - best) * LASTING_IMPACT))
 
+    def pull(self, price_ticks: int, share: float) -> None:
+        """Moves the price by that share of its way to another."""
+        self._move(round((price_ticks - self._price) * share))
+
     def _move(self, ticks: int) -> None:
         self._price = max(1, self._price + ticks)
 
@@ -67,28 +73,56 @@ class Book:
         return decimal_text(max(1, lots) * self._instrument.lot)
 
 
-def fills(symbols: Sequence[str], rng: random.Random) -> Iterator[Fill]:
-    """Every trade of the market, without end, in order. The first two symbols trade twice as much as each of the
-    others."""
-    books = {symbol: Book(symbol) for symbol in symbols}
-    activity = [2 if i < 2 else 1 for i in range(len(symbols))]
+def first_price_ticks(symbol: str) -> int:
+    return instrument(symbol).first_price // instrument(symbol).tick
+
+
+def activities(symbols: Sequence[str]) -> dict[str, int]:
+    """The first two symbols trade twice as much as each of the others."""
+    return {symbol: 2 if i < 2 else 1 for i, symbol in enumerate(symbols)}
+
+
+def gap_before_order(rng: random.Random) -> float:
+    return rng.expovariate(1 / (GAP_IN_BURST if rng.random() < SHARE_IN_BURST else GAP_BETWEEN_BURSTS))
+
+
+def size_of_order(rng: random.Random) -> int:
+    """How many trades it makes."""
+    _, fewest, most = rng.choices(SWEEPS, _SHARES_OF_SWEEPS)[0]
+    return rng.randint(fewest, most)
+
+
+def fills(symbols: Sequence[str], rng: random.Random, prices_ticks: Mapping[str, int]) -> Iterator[Fill]:
+    """Every trade of the market, without end, in order."""
+    books = {symbol: Book(symbol, prices_ticks.get(symbol)) for symbol in symbols}
+    activity = list(activities(symbols).values())
     while True:
-        gap: float | None = rng.expovariate(1 / (GAP_IN_BURST if rng.random() < SHARE_IN_BURST else GAP_BETWEEN_BURSTS))
+        gap: float | None = gap_before_order(rng)
         symbol = rng.choices(symbols, activity)[0]
-        _, fewest, most = rng.choices(SWEEPS, [share for share, _, _ in SWEEPS])[0]
-        taker_buys = rng.random() < 0.5
-        for price, quantity in books[symbol].sweep(rng, rng.randint(fewest, most), taker_buys):
+        size, taker_buys = size_of_order(rng), rng.random() < 0.5
+        for price, quantity in books[symbol].sweep(rng, size, taker_buys):
             yield Fill(gap, symbol, price, quantity, not taker_buys)
             gap = None
 
 
 class Market:
     """The fills with trade ids and times. `rate` is the average number of trades per second over all symbols; 0 means
-    that trades happen only when `next` asks for them. Times never run backwards."""
+    that trades happen only when `next` asks for them. `prices_ticks`: where the prices begin, unless at the
+    instruments' own. Times never run backwards."""
 
-    def __init__(self, symbols: Sequence[str], *, rate: float, seed: int, first_id: int, start_us: int = 0) -> None:
+    def __init__(
+        self,
+        symbols: Sequence[str],
+        *,
+        rate: float,
+        seed: int,
+        first_id: int,
+        start_us: int = 0,
+        prices_ticks: Mapping[str, int] | None = None,
+    ) -> None:
         self.rate = rate
-        self._fills = fills(symbols, random.Random(seed))  # noqa: S311 - a repeatable market, not a secret
+        rng = random.Random(seed)  # noqa: S311 - a repeatable market, not a secret
+        self._fills = fills(symbols, rng, prices_ticks or {})
         self._pending = next(self._fills)
         self._ids = dict.fromkeys(symbols, first_id)
         self._time_us = start_us

@@ -16,7 +16,7 @@ class Minutes:
 
     def within(self, start_us: int, end_us: int) -> Candle | None:
         """Everything traded with start <= time < end; None when nothing was."""
-        if not len(self.tape):
+        if not self.tape:
             return None
         start_us, end_us = max(start_us, self.tape.oldest_us), min(end_us, self.tape.newest_us + 1)
         first, last = self._whole(start_us, end_us)
@@ -28,7 +28,7 @@ class Minutes:
 
     async def prepare(self, start_us: int, end_us: int) -> None:
         """Sums up what `within` will need, a minute at a time: the streams flow meanwhile."""
-        if not len(self.tape):
+        if not self.tape:
             return
         self._forget_the_dropped()
         start_us, end_us = max(start_us, self.tape.oldest_us), min(end_us, self.tape.newest_us + 1)
@@ -43,8 +43,13 @@ class Minutes:
 
     def _traded(self, first: int, last: int) -> Iterator[int]:
         """Those of the minutes that have a trade: years may lie between two recordings."""
-        while first < last and (trade := self.tape.from_time(first * MINUTE_US)) is not None:
-            number = trade.timestamp_us // MINUTE_US
+        while first < last:
+            if first in self._summed:  # the tape need not be looked into
+                number = first
+            elif trade := self.tape.from_time(first * MINUTE_US):
+                number = trade.timestamp_us // MINUTE_US
+            else:
+                return
             if number < last:
                 yield number
             first = number + 1

@@ -2,23 +2,27 @@
 every option; a value that is not sound is refused in words that name it."""
 
 from argparse import ArgumentParser, ArgumentTypeError
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from exchange_simulator.archive import defects
 from exchange_simulator.faults import FaultError, descriptions, parse_option
 from exchange_simulator.parameters import is_symbol
 from exchange_simulator.replay import FLAT_OUT
 from exchange_simulator.server import SYMBOLS
-from exchange_simulator.tape import KEEP
 
 DEFAULT_RATE = 50.0
+SECONDS_OF = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 EPILOG = """\
 examples:
   python manage.py simulate_exchange                                     50 trades/s of BTCUSDT and ETHUSDT
   python manage.py simulate_exchange --symbols BTCUSDT SOLUSDT --rate 2000 --history 5
   python manage.py simulate_exchange --seed 7 --first-id 1               the same market again
+  python manage.py simulate_exchange --history 30d --history-trades-a-day 700000   that began a month ago
+  python manage.py simulate_exchange --trades-from 2026-10-01 --seed 7 --first-id 1 --write-archive DIR
   python manage.py simulate_exchange --replay trades.jsonl --speed 10    a recording, ten times as fast
   python manage.py simulate_exchange --replay BTCUSDT-trades-2025-01-01.zip --rate 5000      5000 trades/s
 
@@ -26,6 +30,15 @@ examples:
   curl -X POST localhost:9443/simulator/faults -d '{{"silence": "everything", "for_s": 90}}'   one while it runs
   curl -X POST localhost:9443/simulator/drop -d '{{"abrupt": true}}'
   curl -X POST localhost:9443/simulator/faults -d '{{"clock_ahead_s": 3600}}'
+
+The public archive of the market, as on data.binance.vision: set BINANCE_ARCHIVE_URL to the address; the files of days
+and months that are over are under /data/spot/, the listing is at /?delimiter=/&prefix=data/spot/daily/trades/BTCUSDT/.
+Each is made when it is first asked for. With the same --seed, --first-id, --trades-from and rates the history is the
+same in every run. Defects of a file:
+  curl -X POST localhost:9443/simulator/archive -d '{{"file": "BTCUSDT-trades-2026-10", "defect": "cut", "share": 0.5}}'
+  curl -X DELETE localhost:9443/simulator/archive -d '{{"file": "BTCUSDT-trades-2026-10"}}'
+with "for_s" it is mended after so many seconds; DELETE without a body mends all.
+{defects}
 
 A recording is JSON lines (symbol, trade_id, price, quantity, is_buyer_maker, timestamp), CSV with a header (symbol,
 trade_id, price, qty, trade_time_ms, is_buyer_maker), the exchange's own @trade frames, one per line, or a file of its
@@ -46,7 +59,11 @@ REST and /simulator/tape have every trade.
 
 
 def epilog() -> str:
-    return EPILOG.format(faults="\n".join(f"  {name:24}{about}" for name, about in descriptions()))
+    return EPILOG.format(faults=_table(descriptions()), defects=_table(defects.descriptions()))
+
+
+def _table(described: Iterable[tuple[str, str]]) -> str:
+    return "\n".join(f"  {name:24}{about}" for name, about in described)
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -66,7 +83,7 @@ def _add_server(parser: ArgumentParser) -> None:
         "--keep",
         type=_count,
         metavar="N",
-        help=f"trades per symbol that REST has (default: {KEEP}, or the whole history)",
+        help="trades per symbol that REST has at least; the oldest are forgotten (default: all)",
     )
     parser.add_argument(
         "--fault",
@@ -104,12 +121,26 @@ def _add_market(parser: ArgumentParser) -> None:
     market.add_argument(
         "--first-id", type=int, metavar="N", help="first trade id (default: from the clock, greater at every start)"
     )
-    market.add_argument(
+    began = market.add_mutually_exclusive_group()
+    began.add_argument(
         "--history",
-        type=_not_negative,
-        default=0,
-        metavar="MINUTES",
-        help="trades before the start, for REST (default: 0)",
+        type=_seconds,
+        default=0.0,
+        metavar="TIME",
+        help="how long it has been trading before the start: minutes, or like 12h or 30d (default: 0)",
+    )
+    began.add_argument("--trades-from", type=_moment, metavar="DATE", help="or since when (UTC), like 2026-10-01")
+    market.add_argument(
+        "--history-trades-a-day",
+        type=_positive,
+        metavar="N",
+        help="how many that were on average, over all symbols together (default: as --rate says)",
+    )
+    market.add_argument(
+        "--write-archive",
+        type=Path,
+        metavar="DIR",
+        help="write the archive of that history there, zips and checksums in the real one's layout, and exit",
     )
 
 
@@ -149,6 +180,20 @@ def _positive(text: str) -> float:
 
 def _not_negative(text: str) -> float:
     return _checked(float(text), lambda value: value >= 0, "0 or greater")
+
+
+def _seconds(text: str) -> float:
+    """A number alone is minutes."""
+    number, unit = (text[:-1], text[-1:]) if text[-1:] in SECONDS_OF else (text, "m")
+    return _not_negative(number) * SECONDS_OF[unit]
+
+
+def _moment(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    if not datetime(1970, 1, 1, tzinfo=UTC) <= moment < datetime.now(UTC):
+        raise ArgumentTypeError("must be in the past, and not before 1970")
+    return moment
 
 
 def _count(text: str) -> int:

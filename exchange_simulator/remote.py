@@ -33,6 +33,8 @@ def routes(exchange: "Exchange") -> list[web.RouteDef]:
         web.post("/simulator/drop", _answering(controls.drop)),
         web.post("/simulator/server-shutdown", _answering(controls.server_shutdown)),
         web.post("/simulator/forget", _answering(controls.forget)),
+        web.post("/simulator/archive", _answering(controls.spoil)),
+        web.delete("/simulator/archive", _answering(controls.mend)),
         web.post("/simulator/restart-ids", _answering(controls.restart_ids)),
         web.post("/simulator/pause", _answering(controls.pause)),
         web.post("/simulator/resume", _answering(controls.resume)),
@@ -74,6 +76,22 @@ class Controls:
         rules = {"symbol": TEXT, "first_id": COUNT, "last_id": COUNT}
         arguments = _arguments(await _body(request), rules, mandatory=True)
         self._exchange.forget(**arguments)
+        return await self.state(request)
+
+    async def spoil(self, request: web.Request) -> web.StreamResponse:
+        """`file`, `defect`, perhaps `for_s`, and what else the defect needs."""
+        arguments = await _body(request)
+        named = {name: arguments.pop(name, None) for name in ("file", "defect")}
+        for name, value in named.items():
+            checked(name, value, TEXT)
+        for_s = arguments.pop("for_s", None)
+        if for_s is not None:
+            checked("for_s", for_s, SECONDS)
+        self._exchange.spoil(named["file"], named["defect"], arguments, for_s=for_s)
+        return await self.state(request)
+
+    async def mend(self, request: web.Request) -> web.StreamResponse:
+        self._exchange.mend(**_arguments(await _body(request), {"file": TEXT, "defect": TEXT}))
         return await self.state(request)
 
     async def restart_ids(self, request: web.Request) -> web.StreamResponse:

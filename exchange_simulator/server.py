@@ -4,7 +4,8 @@ loop. Out: what a Binance Spot client expects to find. It needs no database and 
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 from email.utils import formatdate
 from ssl import SSLContext
 from typing import Any
@@ -12,15 +13,17 @@ from typing import Any
 from aiohttp import web
 
 from exchange_simulator import remote
+from exchange_simulator.archive.serving import Archive
 from exchange_simulator.fault_switch import FaultSwitch
 from exchange_simulator.faults import FaultError
+from exchange_simulator.history import DAY_S, histories
 from exchange_simulator.limits import Rules
 from exchange_simulator.listing import Listing
 from exchange_simulator.market import Market
 from exchange_simulator.rest import Rest
 from exchange_simulator.stream_names import aggregate_stream
 from exchange_simulator.streams import Streams
-from exchange_simulator.tape import KEEP, Tape
+from exchange_simulator.tape import Tape
 from exchange_simulator.trade import Trade
 from exchange_simulator.trade_times import TradeTimes
 
@@ -28,10 +31,6 @@ logger = logging.getLogger(__name__)
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
 TICK_S = 0.01  # how often the automatic market trades what is due
-LONG_HISTORY_US = 60_000_000
-HISTORY_BATCH = 20_000  # trades of the history made at a time: a stop must have its turn
-TURN_S, MOST_TURNS_IN_VAIN = 0.001, 5
-ROOM_FOR_CHANCE = 1.25  # a market makes more trades in a time than its mean rate now and then
 LARGEST_BATCH = 2_000  # trades per tick: pings and REST must have their turn whatever the rate
 LONGEST_LAG_US = 10_000_000  # after a laptop's sleep, or at a rate beyond this machine, the market does not catch up
 SHUTDOWN_TIMEOUT_S = 1.0
@@ -59,24 +58,39 @@ class Exchange:
         seed: int = 1,
         first_id: int = 1,
         history_s: float = 0,
+        trades_from: datetime | None = None,
+        history_trades_a_day: float | None = None,
         keep: int | None = None,
         rules: Rules | None = None,
         now_us: Callable[[], int] = clock_us,
     ) -> None:
         """`rate`: trades per second over all symbols together, 0 for none of its own; `keep`: trades per symbol that it
-        remembers at least, by default a million or the whole history; `history_s`: how long the market has been trading
-        before the first client."""
+        remembers at least, by default all; `history_s` or `trades_from`: how long, or since when, the market has been
+        trading before the first client, at `history_trades_a_day` over all symbols together, by default at its rate."""
         rules = rules or Rules()
-        if keep is None:
-            keep = max(KEEP, int(rate * history_s * ROOM_FOR_CHANCE))
-        start_us = now_us() - int(history_s * 1_000_000) if rate else 0
-        self.tape = Tape(symbols, keep)
-        self.market = Market(symbols, rate=rate, seed=seed, first_id=first_id, start_us=start_us)
+        start_us = now_us()
+        from_us = round(trades_from.timestamp()) * 1_000_000 if trades_from else start_us - int(history_s * 1_000_000)
+        self.histories = histories(
+            symbols,
+            seed=seed,
+            from_us=from_us,
+            until_us=start_us,
+            trades_a_day=rate * DAY_S if history_trades_a_day is None else history_trades_a_day,
+            first_id=first_id,
+        )
+        self.tape = Tape(symbols, keep, self.histories)
+        prices = {symbol: history.price_ticks for symbol, history in self.histories.items()}
+        self.market = Market(
+            symbols, rate=rate, seed=seed, first_id=first_id, start_us=start_us if rate else 0, prices_ticks=prices
+        )
+        for symbol, history in self.histories.items():
+            self.market.restart_ids(symbol, history.next_id)
         self.faults = FaultSwitch(seed)
         self._times = TradeTimes(self.faults)
         self.listing = Listing(self.tape, self.faults)
         self.streams = Streams(self.listing, rules, self.now_us, self.faults)
         self.rest = Rest(self.listing, rules, self.now_us, self.faults)
+        self.archive = Archive(self.listing, self.faults, self.now_us)
         self.trades_published = 0
         self._machine_us = now_us
         self._at_work: list[asyncio.Task[None]] = []
@@ -86,7 +100,6 @@ class Exchange:
 
     async def start(self, host: str = "127.0.0.1", port: int = 0, tls: SSLContext | None = None) -> int:
         """Serves, and trades at the market's rate; returns the port. OSError when the port is taken."""
-        await self._trade_history()
         self._runner = web.AppRunner(self._app(), access_log=None, shutdown_timeout=SHUTDOWN_TIMEOUT_S)
         await self._runner.setup()
         try:
@@ -109,6 +122,7 @@ class Exchange:
                 await site.stop()
             await self.streams.disconnect_all()
             await self._runner.cleanup()
+        self.archive.store.close()
 
     def publish(self, trades: Iterable[Trade], *, record: bool = True, deliver: bool = True) -> None:
         """Records the trades on the tape and sends them to the subscribers, in the given order. Without `record` the
@@ -170,6 +184,17 @@ class Exchange:
             raise FaultError(f"last_id must not be less than first_id, as {last_id} is")
         self.tape.of(symbol).forget(first_id, last_id)
 
+    def spoil(self, file: str, defect: str, arguments: Mapping[str, Any], for_s: float | None = None) -> None:
+        """Gives a file of the archive (like BTCUSDT-trades-2026-11-03, or -2026-11) a defect beside those it has; see
+        `archive.defects`. With `for_s` it is mended after so many seconds. FaultError when one is not sound."""
+        self.archive.store.defects.add(file, defect, arguments, self.tape.symbols)
+        if for_s is not None:
+            asyncio.get_running_loop().call_later(for_s, self.mend, file, defect)
+
+    def mend(self, file: str | None = None, defect: str | None = None) -> None:
+        """Takes one of a file's defects away, or all of a file's, or of all files."""
+        self.archive.store.defects.remove(file, defect)
+
     def restart_ids(self, symbol: str | None = None, first_id: int = 1) -> None:
         """As the resets of the exchange's test network do: what a symbol has traded is gone, and its ids begin anew.
         Without a symbol, so do those of all."""
@@ -183,12 +208,14 @@ class Exchange:
         """What is on, and what happened since the start."""
         return {
             "faults": self.faults.on.on(),
+            "archive_defects": self.archive.store.defects.all(),
             "paused": self.is_paused,
             "counters": {
                 "trades_published": self.trades_published,
                 "connections": len(self.streams.clients),
                 "connection_attempts": self.streams.connection_attempts,
                 "rest_requests": dict(self.rest.requests),
+                "archive_requests": dict(self.archive.requests),
                 **self.faults.counters,
             },
         }
@@ -206,23 +233,9 @@ class Exchange:
         app.router.add_get("/ws{streams:(/.*)?}", self.streams.serve)
         app.router.add_get("/stream", self.streams.serve)
         app.router.add_get("/api/v3/{endpoint:.+}", self.rest.serve)
+        app.router.add_routes(self.archive.routes())
         app.router.add_routes(remote.routes(self))
         return app
-
-    async def _trade_history(self) -> None:
-        """Up to now, which goes on while it is made; a rate beyond this machine is not caught up with."""
-        if not self.market.rate:
-            return
-        lag_us = least_us = self.market.lag_us(self._machine_us())
-        if lag_us > LONG_HISTORY_US:
-            logger.info("making a history of %.0f minutes", lag_us / 60_000_000)
-        turns_in_vain = 0
-        while lag_us > 0 and turns_in_vain < MOST_TURNS_IN_VAIN:
-            self.publish(self._times.by_its_clock(self.market.until(self._machine_us(), HISTORY_BATCH)))
-            await asyncio.sleep(TURN_S)
-            lag_us = self.market.lag_us(self._machine_us())
-            turns_in_vain = 0 if lag_us < least_us else turns_in_vain + 1
-            least_us = min(least_us, lag_us)
 
     async def _trade_at_rate(self) -> None:
         while True:

@@ -1,12 +1,12 @@
 import socket
 import threading
-from itertools import chain, pairwise, repeat
+from itertools import pairwise
 
 import orjson
 import pytest
 
-from exchange_simulator import RunningExchange, running_exchange
-from exchange_simulator.server import Exchange, clock_us
+from exchange_simulator import running_exchange
+from exchange_simulator.server import clock_us
 
 
 def test_two_exchanges_do_not_share_anything():
@@ -80,33 +80,35 @@ def test_publishing_from_many_threads_loses_nothing(connect):
 # What was traded before the first client
 
 
+def largest_leap(trades):
+    """From a price to the next, as a share of it."""
+    prices = [float(trade.price) for trade in trades]
+    return max(abs(second - first) / first for first, second in pairwise(prices))
+
+
 def longest_pause_s(trades):
     times_us = sorted(trade.timestamp_us for trade in trades)
     return max(second - first for first, second in pairwise(times_us)) / 1_000_000
 
 
-def test_live_trades_follow_a_history_that_took_long_to_make(connect):
-    """The clock is a minute further when the history is made."""
-    behind_us = chain([60_000_000, 60_000_000], repeat(0))
-
-    def make():
-        return Exchange(["BTCUSDT"], rate=500, history_s=30, now_us=lambda: clock_us() - next(behind_us))
-
-    exchange = RunningExchange("127.0.0.1", 0, make)
-    try:
+def test_live_trades_follow_the_history_without_a_hole_or_a_leap(connect):
+    with running_exchange(["BTCUSDT"], rate=500, history_s=90) as exchange:
         connection = connect(exchange, "/ws/btcusdt@trade")
         live = orjson.loads(connection.recv())
+        exchange.pause()
         tape = exchange.tape.trades("BTCUSDT")
-    finally:
-        exchange.stop()
 
+    last = next(i for i, trade in enumerate(tape) if trade.trade_id == live["t"])
     assert live["E"] - live["T"] < 10_000
     assert tape[0].timestamp_us < clock_us() - 89_000_000
+    assert [trade.trade_id for trade in tape] == list(range(1, len(tape) + 1))
+    assert len(tape[:last]) > 10_000
     assert longest_pause_s(tape) < 10
+    assert largest_leap(tape) < 0.001
 
 
 def test_a_history_is_kept_from_its_first_trade_on(monkeypatch, get):
-    monkeypatch.setattr("exchange_simulator.server.KEEP", 1_000)
+    monkeypatch.setattr("exchange_simulator.tape.KEEP", 1_000)
     started_us = clock_us()
 
     with running_exchange(["BTCUSDT"], rate=200, history_s=60) as exchange:

@@ -9,6 +9,8 @@ import subprocess
 import sys
 import time
 import zipfile
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -79,18 +81,49 @@ def test_a_port_in_use_is_one_clear_sentence():
     )
 
 
-def test_it_can_be_stopped_while_it_still_makes_its_history():
-    process = run("--port", "0", "--history", "3000")
-    try:
-        assert "history" in process.stderr.readline()
+def test_a_history_of_years_is_there_at_once_and_goes_on_live(connect, get):
+    arguments = ("--symbols", "BTCUSDT", "--rate", "100", "--trades-from", "2017-08-17", "--first-id", "1")
+    with serving(*arguments, "--history-trades-a-day", "50000") as (process, exchange):
+        archive_url = process.stdout.readline().strip().removeprefix("BINANCE_ARCHIVE_URL=")
+        live = orjson.loads(connect(exchange, "/ws/btcusdt@trade").recv())
+        [first] = get(exchange, "/api/v3/historicalTrades?symbol=BTCUSDT&fromId=0&limit=1").body
+        [before] = get(exchange, f"/api/v3/historicalTrades?symbol=BTCUSDT&fromId={live['t'] - 1}&limit=1").body
 
-        process.send_signal(signal.SIGTERM)
+        assert archive_url == exchange.rest_url
+        assert first["id"] == 1
+        assert 1_502_928_000_000 <= first["time"] < 1_502_928_000_000 + 3_600_000
+        assert live["t"] > 100_000_000
+        assert before["id"] == live["t"] - 1
+        assert live["T"] - before["time"] < 60_000
 
-        assert process.wait(10) == 0
-        assert process.stdout.read() == ""
-    finally:
-        process.kill()
-        process.communicate()
+
+def test_the_archive_is_written_into_a_folder_the_same_in_every_run(tmp_path):
+    began = datetime.now(UTC) - timedelta(days=40)  # the month of which is over
+    arguments = [
+        "--seed",
+        "3",
+        "--first-id",
+        "1",
+        "--trades-from",
+        f"{began:%Y-%m-%d}",
+        "--history-trades-a-day",
+        "500",
+    ]
+    for folder in ("one", "two"):
+        target = str(tmp_path / folder)
+        call_command("simulate_exchange", "--symbols", "BTCUSDT", *arguments, "--write-archive", target)
+
+    one, two = (contents(tmp_path / folder) for folder in ("one", "two"))
+    day, month = (f"BTCUSDT-trades-{began:{form}}.zip" for form in ("%Y-%m-%d", "%Y-%m"))
+    zipped = one[f"data/spot/daily/trades/BTCUSDT/{day}"]
+    assert one.items() <= two.items()  # midnight may have passed by
+    assert len([name for name in one if "/daily/" in name]) >= 2 * 40
+    assert f"data/spot/monthly/trades/BTCUSDT/{month}" in one
+    assert one[f"data/spot/daily/trades/BTCUSDT/{day}.CHECKSUM"] == f"{sha256(zipped).hexdigest()}  {day}\n".encode()
+
+
+def contents(folder):
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*.*")}
 
 
 @pytest.mark.parametrize(
@@ -105,7 +138,10 @@ def test_it_can_be_stopped_while_it_still_makes_its_history():
         (["--certificate", "no.pem", "--key", "no.pem"], "Cannot serve TLS: no certificate and its key in no.pem"),
         (["--fault", "clock_ahead_s=soon"], "clock_ahead_s must be seconds, up to a week either way, not 'soon'"),
         (["--replay", "no/such/file"], "Cannot replay: "),
-        (["--history", "1440", "--rate", "2000"], "--history 1440 at 2000 trades/s is 172,800,000 trades"),
+        (["--history", "30y"], "argument --history: invalid _seconds value: '30y'"),
+        (["--trades-from", "2999-01-01"], "argument --trades-from: must be in the past"),
+        (["--trades-from", "2026-01-01", "--history", "3d"], "--history: not allowed with argument --trades-from"),
+        (["--write-archive", "nowhere"], "No day is over yet: begin earlier"),
     ],
 )
 def test_bad_arguments_are_named(arguments, complaint):

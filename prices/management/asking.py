@@ -4,9 +4,10 @@ In: arguments as they were typed. Out: values that are checked, or a CommandErro
 """
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
+from typing import Any
 
 from django.conf import settings
 from django.core.management.base import CommandError
@@ -46,6 +47,26 @@ def checked_symbols(names: list[str], is_known: Callable[[str], bool]) -> list[s
                 returncode=CANNOT_BE_DONE,
             )
     return symbols
+
+
+def confirmed(say: Callable[[str], object], options: Mapping[str, Any]) -> bool:
+    """Whether to go ahead: asks, unless --yes; False with --dry-run. Raises CommandError when the answer is no."""
+    if options["dry_run"]:
+        say("Nothing is changed: --dry-run.")
+        return False
+    if options["yes"]:
+        return True
+    if not sys.stdin.isatty():
+        raise CommandError(
+            "Nothing is changed: nobody is there to be asked. In a script, say --yes.", returncode=CANNOT_BE_DONE
+        )
+    try:
+        answer = input("Go ahead? [y/N] ")
+    except (EOFError, KeyboardInterrupt):
+        answer = ""
+    if answer.strip().lower() not in {"y", "yes"}:
+        raise CommandError("Nothing is changed.", returncode=CANNOT_BE_DONE)
+    return True
 
 
 @contextmanager

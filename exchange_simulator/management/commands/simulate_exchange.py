@@ -22,6 +22,7 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from exchange_simulator import Rules
+from exchange_simulator.archive.together import trade_count, write_into
 from exchange_simulator.options import DEFAULT_RATE, add_arguments, epilog
 from exchange_simulator.recording import Recording, RecordingError
 from exchange_simulator.replay import play, wait_for_clients
@@ -33,7 +34,6 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 NO_LIMITS = Rules(messages_per_second=None, connection_attempts_per_5_minutes=None, request_weight_per_minute=None)
-MOST_HISTORY = 10_000_000  # trades, in 4 GB of memory
 STATUS_LINE_INTERVAL_S, LOG_INTERVAL_S = 0.5, 60.0
 
 
@@ -58,7 +58,9 @@ class Command(BaseCommand):
         if options["replay"] and not recording:
             raise CommandError("Cannot replay: no trade is recorded there.")
         options["market_rate"] = 0 if recording else options["rate"] or DEFAULT_RATE
-        _check_memory(options["history"], options["market_rate"], options["keep"])
+        if options["write_archive"]:
+            self._write_archive(_exchange(options, recording, _seed(options)), options["write_archive"])
+            return
         with TemporaryDirectory(prefix="simulated-exchange-") as folder:
             try:
                 certificate = _certificate(options, Path(folder))
@@ -75,7 +77,7 @@ class Command(BaseCommand):
         tls: SSLContext | None,
     ) -> None:
         stop = _stop_event()
-        seed = options["seed"] if options["seed"] is not None else random.randrange(10**6)  # noqa: S311 - not a secret
+        seed = _seed(options)
         exchange = _exchange(options, recording, seed)
         exchange.faults.change(dict(options["fault"]))
         port = await _unless_stopped(stop, _start(exchange, options["host"], options["port"], tls))
@@ -87,6 +89,8 @@ class Command(BaseCommand):
         address, secure = f"{options['host']}:{port}", "s" if certificate else ""
         self.stdout.write(f"Simulated exchange: {' '.join(exchange.tape.symbols)}; {about}. To use it, set")
         self.stdout.write(f"BINANCE_WS_URL=ws{secure}://{address} BINANCE_REST_URL=http{secure}://{address}")
+        if exchange.archive.store.all_files():
+            self.stdout.write(f"BINANCE_ARCHIVE_URL=http{secure}://{address}")
         if certificate:
             self.stdout.write(f"SSL_CERT_FILE={certificate.trust}")
         self.stdout.flush()
@@ -98,6 +102,26 @@ class Command(BaseCommand):
             status.cancel()
         await exchange.stop()
 
+    def _write_archive(self, exchange: Exchange, folder: Path) -> None:
+        store = exchange.archive.store
+        recipes = [store.recipe(file) for file in store.all_files()]
+        if not recipes:
+            raise CommandError("No day is over yet: begin earlier, with --history 30d or --trades-from.")
+        total = sum(map(trade_count, recipes))
+        hidden = not sys.stderr.isatty()
+        try:
+            with tqdm(total=total, unit=" trades", unit_scale=True, disable=hidden) as bar, logging_redirect_tqdm():
+                for done in write_into(folder, recipes):
+                    bar.set_description_str(done.file.name, refresh=False)
+                    bar.update(done.trades)
+        except OSError as error:
+            raise CommandError(f"Cannot write the archive: {error}") from error
+        self.stdout.write(f"{len(recipes)} files of {total:,} trades are in {folder}")
+
+
+def _seed(options: dict[str, Any]) -> int:
+    return options["seed"] if options["seed"] is not None else random.randrange(10**6)  # noqa: S311 - not a secret
+
 
 def _exchange(options: dict[str, Any], recording: Recording, seed: int) -> Exchange:
     first_id = options["first_id"] if options["first_id"] is not None else growing_first_id(clock_us())
@@ -106,7 +130,9 @@ def _exchange(options: dict[str, Any], recording: Recording, seed: int) -> Excha
         rate=options["market_rate"],
         seed=seed,
         first_id=first_id,
-        history_s=options["history"] * 60,
+        history_s=0 if recording else options["history"],
+        trades_from=None if recording else options["trades_from"],
+        history_trades_a_day=options["history_trades_a_day"],
         keep=options["keep"],
         rules=NO_LIMITS if options["no_limits"] else Rules(),
     )
@@ -119,15 +145,6 @@ def _certificate(options: dict[str, Any], folder: Path) -> Certificate | None:
     if chain and key:
         return Certificate(chain, key, trust=chain)
     return made_up_certificate(folder, options["host"]) if options["tls"] else None
-
-
-def _check_memory(history_minutes: float, rate: float, keep: int | None) -> None:
-    trades = int(history_minutes * 60 * rate)
-    if keep is None and trades > MOST_HISTORY:
-        raise CommandError(
-            f"--history {history_minutes:g} at {rate:g} trades/s is {trades:,} trades, more than the "
-            f"{MOST_HISTORY:,} that fit in memory. Ask for less, or let --keep forget the oldest."
-        )
 
 
 async def _start(exchange: Exchange, host: str, port: int, tls: SSLContext | None) -> int:

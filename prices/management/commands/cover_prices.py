@@ -3,7 +3,6 @@
 Arguments, a question and output; the work itself is done in `prices/coverage`. It fetches and deletes nothing.
 """
 
-import sys
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Sequence
 from datetime import datetime
@@ -15,7 +14,7 @@ from prices import coverage, queries
 from prices.binance.trades import MAX_TRADE_ID
 from prices.domain.ids import Ids, count, intersection
 from prices.domain.times import format_minute
-from prices.management.asking import CANNOT_BE_DONE, checked_symbols, database_errors_in_a_sentence
+from prices.management.asking import CANNOT_BE_DONE, checked_symbols, confirmed, database_errors_in_a_sentence
 from prices.models import Coverage
 
 EPILOG = """\
@@ -86,7 +85,7 @@ class Command(BaseCommand):
         missing = count(coverage.missing_among(symbol, new))
         self.stdout.write(f"{symbol}: {_described(new)} will be wanted, of which {missing:,} are not stored:")
         self.stdout.write(f"{coverage.cost_in_words(missing)}.")
-        if self._is_confirmed(options):
+        if confirmed(self.stdout.write, options):
             for ids in new:
                 coverage.want(symbol, ids)
             self.stdout.write("They are wanted now. A running stream_prices fetches them; --give-up stops it.")
@@ -101,25 +100,9 @@ class Command(BaseCommand):
             f"{symbol}: {_described(known)} will not be wanted any more. {missing:,} of them are missing and will not "
             "be fetched; what is stored stays."
         )
-        if self._is_confirmed(options):
+        if confirmed(self.stdout.write, options):
             coverage.give_up(symbol, ids, options["because"], queries.database_now())
             self.stdout.write("They are given up.")
-
-    def _is_confirmed(self, options: dict[str, Any]) -> bool:
-        if options["dry_run"]:
-            self.stdout.write("Nothing is changed: --dry-run.")
-            return False
-        if options["yes"]:
-            return True
-        if not sys.stdin.isatty():
-            raise _refusal("Nothing is changed: nobody is there to be asked. In a script, say --yes.")
-        try:
-            answer = input("Go ahead? [y/N] ")
-        except (EOFError, KeyboardInterrupt):
-            answer = ""
-        if answer.strip().lower() not in {"y", "yes"}:
-            raise _refusal("Nothing is changed.")
-        return True
 
 
 def _checked(arguments: Sequence[str]) -> tuple[str, Ids]:
