@@ -3,7 +3,7 @@
 Hours narrow it down, then minutes. Times may run against ids, so each that has an id of the page is among them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -12,6 +12,7 @@ from prices.domain.intervals import floor_hour, floor_minute, interval_start
 from prices.domain.times import BEGINNING, DAY, END, HOUR, MINUTE, later
 from prices.domain.windows import Stretch, last_id_to_read
 from prices.queries.connection import fetch_all
+from prices.queries.trade_rows import Window
 
 # A page looks at no more hours that have a trade: each may be of another day, and each day is another file to open.
 _MOST_HOURS = 200
@@ -35,16 +36,11 @@ class Era(NamedTuple):
     next_begins: datetime | None
 
 
-class Window(NamedTuple):
-    """`stretches`: from when to when, none beyond a day. `is_last`: no trade with a greater id is asked for."""
+class Found(NamedTuple):
+    """`is_last`: no trade with a greater id is asked for."""
 
-    ids: Ids
-    stretches: list[tuple[datetime, datetime]]
+    window: Window
     is_last: bool
-
-    @property
-    def days(self) -> list[datetime]:
-        return sorted({_day(since) for since, _ in self.stretches})
 
 
 def era_of(asked: Asked) -> Era:
@@ -74,7 +70,7 @@ ORDER BY first_trade_id, minute
 """
 
 
-def window_of(asked: Asked, era: Era) -> Window | None:
+def find(asked: Asked, era: Era) -> Found | None:
     """None: no trade is asked for that is stored."""
     parameters: dict[str, Any] = {"symbol": asked.symbol, "first": asked.from_id or 0}
     hours = fetch_all(
@@ -92,18 +88,22 @@ def window_of(asked: Asked, era: Era) -> Window | None:
     begins = [minute for minute, first_id, *_ in minutes if first_id <= last_id]
     if not begins:
         return None
-    return Window(Ids(parameters["first"], last_id), _stretches(begins), is_last=last_id == MAX_ID)
+    window = Window(Ids(parameters["first"], last_id), stretches_of(begins, era.since, era.until))
+    return Found(window, is_last=last_id == MAX_ID)
 
 
-def _stretches(minutes: Sequence[datetime]) -> list[tuple[datetime, datetime]]:
-    """The minutes, and what lies between those that are near each other: few questions, that read little else."""
+def stretches_of(minutes: Iterable[datetime], since: datetime, until: datetime) -> list[tuple[datetime, datetime]]:
+    """These minutes, as far as they are in [since, until), and what lies between those that are near each other.
+
+    So there are few to read, and little else is read.
+    """
     found: list[tuple[datetime, datetime]] = []
     for minute in sorted(minutes):
         if found and _day(minute) == _day(found[-1][0]) and minute - found[-1][1] < HOUR:
             found[-1] = (found[-1][0], later(minute, MINUTE))
         else:
             found.append((minute, later(minute, MINUTE)))
-    return found
+    return [(max(begins, since), min(ends, until)) for begins, ends in found]
 
 
 def _day(time: datetime) -> datetime:
