@@ -223,7 +223,8 @@ The latest price, the price at a second, the high and low of a minute, from ever
 
 **/stream** pushes what is new as server-sent events (`text/event-stream`), for as long as the client stays. It answers
 GET and reads three parameters: `symbols` (like BTCUSDT,ETHUSDT; all without it), `candles` (a symbol whose newest
-candles are wanted too) and `interval` (of these; 1m without it). Its events, each with JSON as data:
+candles are wanted too) and `interval` (of these: 1m, 3m, 5m, 15m, 30m, 1h, 4h or 1d; 1m without it). Its events, each
+with JSON as data:
 
 - `prices`: rows as in /latest, those that have changed; at first those of all symbols.
 - `movements`: rows with a symbol and, for minute, hour and day, how far its price moved in it, its high and its low.

@@ -34,7 +34,9 @@ class MinMaxSerializer(serializers.Serializer[Any]):
 
 
 class CandleSerializer(serializers.Serializer[Any]):
-    start = serializers.CharField(help_text="Of the interval, UTC: 2025-07-03T08:30.")
+    start = serializers.CharField(
+        help_text="Of the interval, UTC: 2025-07-03T08:30, with 1s 2025-07-03T08:30:36; or a number, as `times` says."
+    )
     open = serializers.CharField(help_text="All digits, like 61928.31.")
     high = serializers.CharField()
     low = serializers.CharField()

@@ -7,7 +7,7 @@ from datetime import datetime
 from urllib.parse import urlencode
 
 import orjson
-from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.renderers import BrowsableAPIRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -22,20 +22,19 @@ from prices.web.parameters import (
     DEFAULT_TRADES,
     EXAMPLE_SECOND,
     MOST_TRADES,
-    read_choice,
     read_from_id,
     read_limit,
     read_start_and_end,
     read_symbol,
+    read_times,
     refuse_unknown,
 )
 from prices.web.renderer import CSVRenderer, ExactJSONRenderer
-from prices.web.schema import FAILURES, START, limit_parameter, symbol_parameter
-from prices.web.trade_lines import ISO, MS, US, as_csv, as_json
+from prices.web.schema import FAILURES, START, WRITTEN_TIMES, in_both_forms, limit_parameter, symbol_parameter
+from prices.web.trade_lines import as_csv, as_json
 
 # As much as people read.
 MOST_ON_A_PAGE_FOR_PEOPLE = 100
-_TIMES = (ISO, MS, US)
 _LINK = OpenApiParameter(
     "Link", str, OpenApiParameter.HEADER, response=True, description='The next page: <https://...>; rel="next".'
 )
@@ -68,19 +67,18 @@ class TradesView(APIView):
             OpenApiParameter("end", str, description="Trades before it. Default: no end."),
             OpenApiParameter("from_id", int, description="Trades with this id or a greater one."),
             limit_parameter(DEFAULT_TRADES, MOST_TRADES),
-            OpenApiParameter("times", str, enum=_TIMES, default=ISO, description="How times are written."),
+            WRITTEN_TIMES,
             _LINK,
         ],
         responses={
-            (200, ExactJSONRenderer.media_type): TradeSerializer(many=True),
-            (200, CSVRenderer.media_type): OpenApiResponse(str, description="The same, with a header."),
+            **in_both_forms(TradeSerializer(many=True)),
             **FAILURES,
         },
     )
     def get(self, request: Request) -> Response:
         query = request.query_params
         refuse_unknown(query, "symbol", "start", "end", "from_id", "limit", "times")
-        symbol, from_id, times = read_symbol(query), read_from_id(query), read_choice(query, "times", _TIMES)
+        symbol, from_id, times = read_symbol(query), read_from_id(query), read_times(query)
         start, end = read_start_and_end(query, EXAMPLE_SECOND)
         limit = read_limit(query, DEFAULT_TRADES, MOST_TRADES)
         form = request.accepted_renderer.format

@@ -4,6 +4,7 @@ A view reads its parameters, asks `prices/queries` once, lays out the answer and
 """
 
 from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.renderers import BrowsableAPIRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -12,7 +13,15 @@ from prices import queries
 from prices.api import serializers
 from prices.domain.intervals import INTERVALS, interval_start, next_interval_start
 from prices.web.caching import answer
-from prices.web.layout import lay_out_candles, lay_out_latest, lay_out_min_max, lay_out_price_at_second
+from prices.web.layout import (
+    CANDLE_COLUMNS,
+    how_to_write_starts,
+    lay_out_as_csv,
+    lay_out_candles,
+    lay_out_latest,
+    lay_out_min_max,
+    lay_out_price_at_second,
+)
 from prices.web.parameters import (
     DEFAULT_CANDLES,
     DEFAULT_INTERVAL,
@@ -24,10 +33,12 @@ from prices.web.parameters import (
     read_optional_symbol,
     read_start_and_end,
     read_symbol,
+    read_times,
     read_timestamp,
     refuse_unknown,
 )
-from prices.web.schema import FAILURES, START, limit_parameter, symbol_parameter
+from prices.web.renderer import CSVRenderer, ExactJSONRenderer
+from prices.web.schema import FAILURES, START, WRITTEN_TIMES, in_both_forms, limit_parameter, symbol_parameter
 
 
 def _timestamp_parameter(example: str) -> OpenApiParameter:
@@ -98,8 +109,8 @@ class CandlesView(APIView):
     """Candles of every interval with a trade that begins in [start, end), oldest first.
 
     Try ?symbol=BTCUSDT&interval=1h&limit=24. Without start they are the newest ones, with it the oldest from there
-    on. Intervals are aligned to UTC as the exchange's klines are; a start inside one is moved back to its beginning.
-    Times are UTC unless they carry an offset.
+    on. Intervals are aligned to UTC as the exchange's klines are, weeks begin on Monday; a start inside one is moved
+    back to its beginning. Times are UTC unless they carry an offset.
 
     An interval without a trade is left out, and a page spans at most limit intervals, so it may hold fewer candles
     than limit and yet not be the last: only an empty page is. The next one starts an interval after the last candle.
@@ -109,10 +120,13 @@ class CandlesView(APIView):
     hours instead of minutes), so that nothing changes even if times run some seconds against ids. It is false while the
     interval lasts and for some seconds after it, until the trades after it prove it; while a gap in it or beside it is
     being healed; for ever where the exchange itself has lost trades; and for the first candles of the tape, before
-    which nothing was seen.
+    which nothing was seen. A second is complete when its minute is.
+
+    Accept: text/csv or format=csv asks for CSV with a header; times=ms and times=us ask for numbers since 1970.
     """
 
     name = "Candles"
+    renderer_classes = (ExactJSONRenderer, CSVRenderer, BrowsableAPIRenderer)
 
     @extend_schema(
         operation_id="candles",
@@ -122,19 +136,20 @@ class CandlesView(APIView):
             START,
             OpenApiParameter("end", str, description="Candles begin before it. Default: no end."),
             limit_parameter(DEFAULT_CANDLES, MOST_CANDLES),
+            WRITTEN_TIMES,
         ],
-        responses={200: serializers.CandleSerializer(many=True), **FAILURES},
+        responses={**in_both_forms(serializers.CandleSerializer(many=True)), **FAILURES},
     )
     def get(self, request: Request) -> Response:
         query = request.query_params
-        refuse_unknown(query, "symbol", "interval", "start", "end", "limit")
-        symbol, length, limit = (
-            read_symbol(query),
-            INTERVALS[read_interval(query)],
-            read_limit(query, DEFAULT_CANDLES, MOST_CANDLES),
-        )
+        refuse_unknown(query, "symbol", "interval", "start", "end", "limit", "times")
+        symbol, length = read_symbol(query), INTERVALS[read_interval(query)]
+        limit, times = read_limit(query, DEFAULT_CANDLES, MOST_CANDLES), read_times(query)
         start, end = read_start_and_end(query, EXAMPLE_MINUTE)
         start = start and interval_start(start, length)
         end = end and next_interval_start(end, length)
         page = queries.candle_page(symbol, length, start, end, limit)
-        return answer(request, lay_out_candles(page.candles), settled=page.settled)
+        rows = lay_out_candles(page.candles, how_to_write_starts(length, times))
+        if request.accepted_renderer.format == CSVRenderer.format:
+            return answer(request, lay_out_as_csv(CANDLE_COLUMNS, rows), settled=page.settled)
+        return answer(request, rows, settled=page.settled)

@@ -23,7 +23,7 @@ from rest_framework.exceptions import ValidationError
 
 from prices import queries
 from prices.domain.digits import plain_digits
-from prices.domain.intervals import INTERVALS
+from prices.domain.intervals import CHART_INTERVALS
 from prices.domain.times import format_minute, format_second, parse_timestamp
 from prices.queries.prices import LatestPrice
 from prices.status.report import read_status
@@ -101,7 +101,7 @@ def _fill(query: QueryDict, now: datetime) -> dict[str, Any]:
         "is_watchlist": len(symbols) > MOST_CARDS,
         "trust": read_status(),
         "chart_symbol": symbol,
-        "intervals": list(INTERVALS),
+        "intervals": list(CHART_INTERVALS),
         "open": query.get("ask") if query.get("ask") in QUESTIONS else QUESTIONS[0],
         "latest": _form(query, "latest", _ask_latest, Form(symbols, symbol)),
         "at_second": _form(query, "price-at-second", _ask_at_second, Form(symbols, symbol, format_second(second))),

@@ -8,8 +8,10 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from prices.domain.bounds import TIMES_RUN_BACK_AT_MOST
-from prices.domain.times import HOUR
+from prices.domain.intervals import aligned_to, floor_minute
+from prices.domain.times import HOUR, MICROSECOND, MINUTE, later
 from prices.queries.connection import fetch_all
+from prices.queries.seconds import fold_seconds, span_of_seconds
 
 
 class Candle(NamedTuple):
@@ -52,7 +54,7 @@ WITH page AS MATERIALIZED (
         SELECT {time} FROM {table}
         WHERE symbol = %(symbol)s AND {time} >= %(start)s::timestamptz
         ORDER BY {time} LIMIT 1
-    ) END, timestamptz 'epoch') AS begins
+    ) END, %(aligned_to)s) AS begins
     CROSS JOIN LATERAL (SELECT least(begins + %(limit)s * %(length)s, %(end)s::timestamptz) AS ends) AS cut
 ), settled AS MATERIALIZED (  -- between `since` and `until` nothing can come that lies beyond the ends of the tape
     SELECT (
@@ -89,7 +91,7 @@ WITH page AS MATERIALIZED (
     FROM linked
     WINDOW by_time AS (ORDER BY {time})
 ), folded AS (
-    SELECT date_bin(%(length)s, {time}, timestamptz 'epoch') AS start,
+    SELECT date_bin(%(length)s, {time}, %(aligned_to)s) AS start,
            (array_agg(open ORDER BY {time}))[1] AS open,
            (array_agg(close ORDER BY {time}))[count(*)] AS close,
            max(high) AS high, min(low) AS low, sum(volume) AS volume, sum(trade_count) AS trade_count,
@@ -129,13 +131,30 @@ def candle_page(symbol: str, length: timedelta, start: datetime | None, end: dat
     So the first candles of the tape are not complete (trades before them were never seen), the newest is not (it may
     still grow), the one before it is not until some seconds of the newest are there, and those beside ids that the
     exchange itself lacks never will be.
+
+    Seconds are folded from trades, from either tier: raises ArchiveUnavailable too. One is complete when its minute is,
+    and no page of seconds is called settled.
     """
+    if length < MINUTE:
+        return _page_of_seconds(symbol, start, end, limit)
     sql = _FROM_HOURS if length >= HOUR else _FROM_MINUTES
     parameters = {"symbol": symbol, "length": length, "start": start, "end": end, "limit": limit}
-    rows = fetch_all(sql, parameters | {"bound": TIMES_RUN_BACK_AT_MOST})
+    rows = fetch_all(sql, parameters | {"bound": TIMES_RUN_BACK_AT_MOST, "aligned_to": aligned_to(length)})
     return CandlePage([Candle(*row[:-1]) for row in rows], bool(rows) and rows[0][-1])
 
 
 def candles(symbol: str, length: timedelta, start: datetime | None, end: datetime | None, limit: int) -> list[Candle]:
     """The candles of `candle_page`."""
     return candle_page(symbol, length, start, end, limit).candles
+
+
+def _page_of_seconds(symbol: str, start: datetime | None, end: datetime | None, limit: int) -> CandlePage:
+    span = span_of_seconds(symbol, start, end, limit)
+    if span is None:
+        return CandlePage([], settled=False)
+    first, last = floor_minute(span.since), floor_minute(span.until - MICROSECOND)
+    # Before the trades are read: all of a minute that is complete now are among them.
+    minutes = candles(symbol, MINUTE, first, later(last, MINUTE), (last - first) // MINUTE + 1)
+    complete = {candle.start for candle in minutes if candle.complete}
+    folded = fold_seconds(symbol, span)
+    return CandlePage([Candle(*second, floor_minute(second[0]) in complete) for second in folded], settled=False)

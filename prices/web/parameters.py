@@ -4,7 +4,7 @@ By hand because a serializer halves the number of requests a worker answers. Rai
 a 400 whose body names the parameter.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from datetime import datetime
 
 from django.http import QueryDict
@@ -26,6 +26,9 @@ MOST_SYMBOLS = 100
 DEFAULT_TRADES = 1000
 # A page is made in memory before it is sent: 15 MB of JSON.
 MOST_TRADES = 100_000
+
+# How times are written: as text, or as numbers since 1970.
+TIMES = ISO, MS, US = "iso", "ms", "us"
 
 # DRF's own: ?format=json, csv or api.
 _FORM_OF_THE_ANSWER = "format"
@@ -84,11 +87,11 @@ def read_optional_time(query: QueryDict, name: str, example: str) -> datetime | 
         ) from None
 
 
-def read_interval(query: QueryDict) -> str:
-    """The parameter `interval`, one of INTERVALS."""
+def read_interval(query: QueryDict, among: Collection[str] = tuple(INTERVALS)) -> str:
+    """The parameter `interval`, one of these."""
     name = _read(query, "interval") or DEFAULT_INTERVAL
-    if name not in INTERVALS:
-        raise ValidationError({"interval": [f"An interval is one of {', '.join(INTERVALS)}."]})
+    if name not in among:
+        raise ValidationError({"interval": [f"An interval is one of {', '.join(among)}."]})
     return name
 
 
@@ -103,11 +106,11 @@ def read_from_id(query: QueryDict) -> int | None:
     return _read_number(query, "from_id", 0, MAX_ID)
 
 
-def read_choice(query: QueryDict, name: str, choices: Sequence[str]) -> str:
-    """The parameter `name`, one of these; the first one when it is not given."""
-    choice = _read(query, name) or choices[0]
-    if choice not in choices:
-        raise ValidationError({name: [f"One of {', '.join(choices)}."]})
+def read_times(query: QueryDict) -> str:
+    """The parameter `times`: ISO, MS or US."""
+    choice = _read(query, "times") or ISO
+    if choice not in TIMES:
+        raise ValidationError({"times": [f"One of {', '.join(TIMES)}."]})
     return choice
 
 

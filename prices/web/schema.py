@@ -8,7 +8,8 @@ from typing import Any
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
 from rest_framework import serializers
 
-from prices.web.parameters import EXAMPLE_MINUTE
+from prices.web.parameters import EXAMPLE_MINUTE, ISO, TIMES
+from prices.web.renderer import CSVRenderer, ExactJSONRenderer
 
 
 class BadParameterSerializer(serializers.Serializer[Any]):
@@ -33,6 +34,9 @@ FAILURES = {
     ),
 }
 START = OpenApiParameter("start", str, description=f"Any ISO 8601 time, like {EXAMPLE_MINUTE}.")
+WRITTEN_TIMES = OpenApiParameter(
+    "times", str, enum=TIMES, default=ISO, description="How times are written: as text, or as numbers since 1970."
+)
 
 
 def symbol_parameter(*, required: bool) -> OpenApiParameter:
@@ -41,3 +45,11 @@ def symbol_parameter(*, required: bool) -> OpenApiParameter:
 
 def limit_parameter(default: int, most: int) -> OpenApiParameter:
     return OpenApiParameter("limit", int, default=default, description=f"1 to {most}.")
+
+
+def in_both_forms(rows: Any) -> dict[Any, Any]:
+    """The answer of a view that writes CSV too."""
+    return {
+        (200, ExactJSONRenderer.media_type): rows,
+        (200, CSVRenderer.media_type): OpenApiResponse(str, description="The same, with a header."),
+    }

@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from prices.columns import TRADES_IN_DIGITS
+from prices.web.parameters import ISO, MS, US
 
 NAMES = ("symbol", *TRADES_IN_DIGITS.names)
-ISO, MS, US = "iso", "ms", "us"
 # So many rows are text at a time besides what is done: what lies between takes several times as much memory.
 _PIECE_ROWS = 10_000
 
