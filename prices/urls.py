@@ -3,6 +3,7 @@
 from django.urls import path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
+from prices.api.downloads import DownloadFormView, DownloadView
 from prices.api.health import HealthView
 from prices.api.views import CandlesView, LatestView, MinMaxView, PriceAtSecondView
 from prices.live.movements import MovementsView
@@ -16,6 +17,8 @@ urlpatterns = [
     path("price-at-second", PriceAtSecondView.as_view(), name="price-at-second"),
     path("minmax", MinMaxView.as_view(), name="minmax"),
     path("candles", CandlesView.as_view(), name="candles"),
+    path("download", DownloadFormView.as_view(), name="download"),
+    path("download/<str:symbol>/<str:name>", DownloadView.as_view(), name="download-day"),
     path("movements", MovementsView.as_view(), name="movements"),
     path("stream", StreamView.as_view(), name="stream"),
     path("status", StatusView.as_view(), name="status"),

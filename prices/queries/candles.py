@@ -69,11 +69,13 @@ WITH page AS MATERIALIZED (
     )) END, timestamptz 'epoch') AS begins
     CROSS JOIN LATERAL (SELECT least(begins + %(limit)s * %(length)s, %(end)s::timestamptz) AS ends) AS cut
 ), settled AS MATERIALIZED (  -- between `since` and `until` nothing can come that lies beyond the ends of the tape
-    SELECT (
-               SELECT timestamp FROM prices WHERE symbol = %(symbol)s ORDER BY timestamp LIMIT 1
+    SELECT least(
+               (SELECT timestamp FROM prices WHERE symbol = %(symbol)s ORDER BY timestamp LIMIT 1),
+               (SELECT first_timestamp FROM sealed_days WHERE symbol = %(symbol)s ORDER BY day LIMIT 1)
            ) + %(bound)s AS since,
-           (
-               SELECT timestamp FROM prices WHERE symbol = %(symbol)s ORDER BY timestamp DESC LIMIT 1
+           greatest(
+               (SELECT timestamp FROM prices WHERE symbol = %(symbol)s ORDER BY timestamp DESC LIMIT 1),
+               (SELECT last_timestamp FROM sealed_days WHERE symbol = %(symbol)s ORDER BY day DESC LIMIT 1)
            ) - %(bound)s AS until,
            date_bin('1 minute', clock_timestamp(), timestamptz 'epoch') AS this_minute
 ), kept AS (
