@@ -1,5 +1,5 @@
-"""A market's past goes in and out again: is it the same, and how fast? In: how many days and trades. Out: trades a second
-and memory of importing zips, of auditing and of exporting them; every row compared with what was traded.
+"""A market's past goes in and out again: is it the same, and how fast? In: how many days and trades. Out: trades a
+second, and memory, of importing zips, of auditing and of exporting them; every row compared with what was traded.
 
 The simulated exchange writes its history as the public archive has it. It is imported from there, with `--kills` the
 process is killed (SIGKILL) so often at random instants and begun again, proven by `audit_prices --full`, exported as
@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 import zipfile
+from argparse import Namespace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -59,10 +60,10 @@ def write_zips(days: int, trades: int) -> Path:
     return folder
 
 
-def go_through(result: Result, environment: dict[str, str], zips: Path, out: Path, options: object) -> None:
+def go_through(result: Result, environment: dict[str, str], zips: Path, out: Path, options: Namespace) -> None:
     from datetime import date, timedelta  # noqa: PLC0415
 
-    days, kills = options.days, options.kills  # type: ignore[attr-defined]
+    days, kills = options.days, options.kills
     until = (date.fromisoformat(FIRST_DAY) + timedelta(days=days - 1)).isoformat()
     arguments = ["import_prices", *SYMBOLS, "--from", FIRST_DAY, "--to", until, "--folder", str(zips), "--yes"]
     killed = _kill(environment, arguments, kills)
@@ -116,7 +117,8 @@ def _sealed() -> tuple[int, int]:
 
     from prices.models import SealedDay  # noqa: PLC0415
 
-    return tuple(SealedDay.objects.aggregate(trades=Sum("trade_count"), size=Sum("bytes")).values())  # type: ignore[return-value]
+    sums = SealedDay.objects.aggregate(trades=Sum("trade_count"), size=Sum("bytes"))
+    return sums["trades"], sums["size"]
 
 
 def _compare(zips: Path, out: Path) -> int:
