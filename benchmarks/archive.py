@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from datetime import timedelta
 from decimal import Decimal
 from functools import partial
@@ -18,6 +19,7 @@ from pathlib import Path
 from statistics import quantiles
 from tempfile import TemporaryDirectory
 
+import psutil  # type: ignore[import-untyped]
 from database import PROJECT, fresh_database
 from results import Result, finish, make_parser
 
@@ -35,7 +37,7 @@ QUIET = "BNBUSDT"
 def main() -> None:
     options = make_parser(__doc__).parse_args()
     result = Result("Archive")
-    with TemporaryDirectory(dir=_beside_the_database()) as folder:
+    with TemporaryDirectory(dir=beside_the_database()) as folder:
         os.environ |= {"ARCHIVE_DIR": folder, "ARCHIVE_AFTER_DAYS": "30"}
         with fresh_database("archive") as environment:
             seal_days(result, environment)
@@ -43,7 +45,7 @@ def main() -> None:
     finish(result, options.json)
 
 
-def _beside_the_database() -> Path:
+def beside_the_database() -> Path:
     """On the same disk, and not in memory, as /tmp may be."""
     from database import VAR_DIR  # noqa: PLC0415
 
@@ -64,7 +66,7 @@ def seal_days(result: Result, environment: dict[str, str]) -> None:
     idle = _writer_waits(3.0)
     command = [sys.executable, "manage.py", "keep_archive", "--once"]
     with _Writing() as writing:
-        took_s, memory_mb = _run(command, environment)
+        took_s, memory_mb = run_command(command, environment)
     sealed = sum(SealedDay.objects.values_list("trade_count", flat=True))
     size = sum(SealedDay.objects.values_list("bytes", flat=True))
     with connection.cursor() as cursor:
@@ -82,14 +84,19 @@ def seal_days(result: Result, environment: dict[str, str]) -> None:
     result.notes.append(f"`prices` keeps {left / 1e6:,.0f} MB on the disk, for the rows to come to use again.")
 
 
-def _run(command: list[str], environment: dict[str, str]) -> tuple[float, float]:
+def run_command(command: list[str], environment: dict[str, str]) -> tuple[float, float]:
     """How long a command took, and the most memory it had, MB."""
     began_at = time.monotonic()
-    process = subprocess.Popen(command, cwd=PROJECT, env=environment, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
+    process = psutil.Popen(command, cwd=PROJECT, env=environment, stdout=subprocess.DEVNULL)
+    most = 0
+    # What the system tells in the end counts this process too, as it was when it made the other.
+    while process.poll() is None:
+        with suppress(psutil.Error):
+            most = max(most, process.memory_info().rss)
+        time.sleep(0.01)
+    if process.returncode:
         raise SystemExit(f"{' '.join(command)} failed")
-    return time.monotonic() - began_at, usage.ru_maxrss / 1024
+    return time.monotonic() - began_at, most / 1e6
 
 
 class _Writing:

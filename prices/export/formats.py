@@ -22,6 +22,8 @@ MICROSECONDS_SINCE = datetime(2025, 1, 1, tzinfo=UTC)
 # Of a line of the exchange's, with room to spare: a zip must say beforehand whether it may grow beyond 2 GB.
 _LONGEST_LINE = 160
 _ZIP_LEVEL = 1
+# So many rows are text at a time: what lies between columns and lines takes several times as much memory.
+_TEXT_ROWS = 20_000
 
 Encode = Callable[[Iterable[pa.RecordBatch], "About"], Iterator[bytes]]
 
@@ -81,7 +83,7 @@ def as_feather(batches: Iterable[pa.RecordBatch], _: About) -> Iterator[bytes]:
 def as_csv(batches: Iterable[pa.RecordBatch], about: About) -> Iterator[bytes]:
     """With a header; as /trades writes it: times are UTC, numbers have every digit and no zeros behind them."""
     yield ",".join(["symbol", *TRADES.names]).encode() + b"\n"
-    for batch in batches:
+    for batch in _small(batches):
         ids, times, prices, quantities, makers = batch.columns
         symbols = pa.repeat(about.symbol, batch.num_rows)
         numbers = [plain_digits(prices), plain_digits(quantities)]
@@ -102,7 +104,7 @@ def as_exchange_zip(batches: Iterable[pa.RecordBatch], about: About) -> Iterator
     is_large = about.trades * _LONGEST_LINE >= zipfile.ZIP64_LIMIT
     with zipfile.ZipFile(sink, "w") as folder:
         with folder.open(entry, "w", force_zip64=is_large) as file:
-            for batch in batches:
+            for batch in _small(batches):
                 file.write(_exchange_lines(batch, about.day))
                 yield sink.take()
         yield sink.take()
@@ -133,6 +135,12 @@ def quote_quantities(prices: pa.Array, quantities: pa.Array) -> pa.Array:
         exact = pc.multiply(prices.cast(pa.decimal256(18, 8)), quantities.cast(pa.decimal256(28, 8)))
         return exact.cast(pa.decimal256(39, 8), safe=False).cast(pa.decimal128(37, 8))
     return exact.cast(pa.decimal128(28, 8), safe=False)
+
+
+def _small(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    for batch in batches:
+        for first in range(0, batch.num_rows, _TEXT_ROWS):
+            yield batch.slice(first, _TEXT_ROWS)
 
 
 def _by_writer(

@@ -16,6 +16,7 @@ from prices.columns import TRADES
 from prices.domain.digits import plain_digits as plain_digits_of_one
 from prices.domain.times import format_zulu, from_microseconds, to_microseconds
 from prices.domain.trade import Trade
+from prices.export import formats
 from prices.export.formats import FORMATS, About, quote_quantities
 from prices.export.text import eight_decimals, plain_digits
 from prices.tests.archive.days import DAY_ONE, a_day, batches_of, rows_in
@@ -138,3 +139,16 @@ def test_times_are_as_elsewhere():
     assert [row["timestamp"][:19] for row in rows] == [
         format_zulu(from_microseconds(trade.timestamp_us))[:19] for trade in trades
     ]
+
+
+@pytest.mark.parametrize("name", ["csv", "binance-zip"])
+def test_text_is_the_same_however_many_rows_are_written_at_a_time(monkeypatch, name):
+    at_once = encoded(name, a_day(1, 2500))
+
+    monkeypatch.setattr(formats, "_TEXT_ROWS", 7)
+
+    little_by_little = encoded(name, a_day(1, 2500))
+    if name == "csv":
+        assert little_by_little == at_once
+    else:
+        assert lines_in_zip(little_by_little) == lines_in_zip(at_once)
