@@ -117,10 +117,8 @@ def _answer(request: Request, symbol: str, day: datetime, form: Format) -> HttpR
         raise NotFound(f"Nothing of {symbol} is stored on {day:%Y-%m-%d}.")
     try:
         response = _file(request, stretch, form)
-    except (ArchiveUnavailable, NotExported) as error:
+    except NotExported as error:
         raise Unavailable(str(error)) from error
-    except Replaced as error:
-        raise Unavailable(f"{symbol} {day:%Y-%m-%d} is being sealed anew. Try again in a few seconds.") from error
     except OSError as error:
         raise Unavailable(f"The file can't be made: {error.strerror}.") from error
     # A symbol may hold letters that are not ASCII: https://datatracker.ietf.org/doc/html/rfc6266

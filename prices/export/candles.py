@@ -10,9 +10,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from prices import queries
+from prices.domain.intervals import INTERVALS
+from prices.domain.times import DAY, MINUTE
 from prices.export.formats import Pieces
 from prices.export.stretches import Stretch
 from prices.export.text import csv_lines, iso_times, plain_digits, true_or_false
+
+# Whole numbers of them make a day, and so a month; those of a second are read from trades.
+EXPORTED_INTERVALS = {name: length for name, length in INTERVALS.items() if MINUTE <= length <= DAY}
 
 CANDLES = pa.schema(
     [

@@ -20,8 +20,9 @@ from prices import queries
 from prices.archive.reading import ArchiveUnavailable
 from prices.audit.reading import is_known
 from prices.coverage import disk_in_words
-from prices.domain.intervals import INTERVALS, interval_start
+from prices.domain.intervals import interval_start
 from prices.domain.times import DAY, EPOCH, format_zulu
+from prices.export.candles import EXPORTED_INTERVALS
 from prices.export.files import Dataset, export, is_there, refuse_overlaps
 from prices.export.formats import FORMATS
 from prices.export.manifest import NAME, Manifest, Refused, open_manifest
@@ -81,7 +82,12 @@ class Command(BaseCommand):
         parser.add_argument("--from", metavar="TIME", help="from this time on (default: where the tape begins)")
         parser.add_argument("--to", metavar="TIME", help="before this time (default: the beginning of today, UTC)")
         parser.add_argument("--format", choices=FORMATS, default="parquet", help="default: %(default)s")
-        parser.add_argument("--candles", choices=INTERVALS, metavar="INTERVAL", help=f"candles: {', '.join(INTERVALS)}")
+        parser.add_argument(
+            "--candles",
+            choices=EXPORTED_INTERVALS,
+            metavar="INTERVAL",
+            help=f"candles instead: {', '.join(EXPORTED_INTERVALS)}",
+        )
         parser.add_argument("--out", metavar="DIR", type=Path, help="default: a folder of its own in VAR_DIR/export")
         parser.add_argument("--again", action="store_true", help="write files again that are there already")
         parser.add_argument("--dry-run", action="store_true", help="only say what would be written")
@@ -204,7 +210,7 @@ def _checked_dataset(form: str, interval: str | None) -> Dataset:
             "--candles can't be written as binance-zip: the exchange's klines have the quote volume and the takers' "
             "volumes, which candles here have not. Take csv, parquet or feather."
         )
-    return Dataset(FORMATS[form], interval, INTERVALS[interval])
+    return Dataset(FORMATS[form], interval, EXPORTED_INTERVALS[interval])
 
 
 def _wanted(options: dict[str, Any], dataset: Dataset) -> list[Stretch]:

@@ -169,3 +169,9 @@ def test_no_question_waits_for_a_download(day, tmp_path):
             cursor.execute("ROLLBACK")
 
     assert sorted(each.result().status for each in asked) == [200] * 2 + [503] * 6
+
+
+def test_csv_is_what_the_api_says_trade_by_trade(client, day):
+    by_the_api = client.get("/trades?symbol=BTCUSDT&limit=1000&format=csv").content
+
+    assert client.get("/download/BTCUSDT/2026-05-29.csv").getvalue().startswith(by_the_api)
