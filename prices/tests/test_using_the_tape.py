@@ -69,7 +69,9 @@ def run(world, block):
         (".venv/bin/python", sys.executable),
     ]:
         text = text.replace(written, meant)
-    command = ["sh", "-ec", text] if block.tool == "shell" else [interpreter(block.tool), "-c", text]
+    # Arrow's threads may abort a process that ends while they wait for work: that is nobody's answer.
+    ends = "\nimport os, sys; sys.stdout.flush(); os._exit(0)"
+    command = ["sh", "-ec", text] if block.tool == "shell" else [interpreter(block.tool), "-c", text + ends]
     ended = subprocess.run(
         command,
         cwd=PROJECT if block.tool == "shell" else world.folder,
