@@ -126,6 +126,12 @@ def fill_chart() -> None:
     _tidy("candles", "hour_candles")
 
 
+def fill_hours() -> None:
+    """The candles of hours of a tape that was filled; not for one that has a chart too."""
+    _execute(_ROLL_UP_HOURS)
+    _tidy("hour_candles")
+
+
 def bytes_per_trade() -> float:
     """What a trade takes on disk, with all indexes."""
     with connection.cursor() as cursor:

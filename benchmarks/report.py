@@ -21,7 +21,7 @@ from machine import describe_machine, describe_versions
 from plots import PLOTS, draw
 from results import Figure, Result
 
-SCRIPTS = ("ingest", "latency", "queries", "throughput", "steady", "heal", "live", "many_symbols")
+SCRIPTS = ("ingest", "latency", "queries", "throughput", "steady", "heal", "live", "many_symbols", "trades")
 REPORT = PROJECT / "docs" / "benchmarks.md"
 README = PROJECT / "README.md"
 NOTES = PROJECT / "benchmarks" / "notes.md"

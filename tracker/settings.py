@@ -54,6 +54,12 @@ METRICS_PORT = env.str("METRICS_PORT", default="") or "0"  # read as a number by
 # How long browsers and proxies may keep answers about the past; 0: they ask each time whether they still hold.
 KEEP_PAST_ANSWERS_S = env.int("KEEP_PAST_ANSWERS_S", default=86_400)
 
+# Whose pages may ask the API from a browser, like https://charts.example.org; "*": everybody's.
+CORS_ORIGINS = [origin.rstrip("/") for origin in env.list("CORS_ORIGINS", default=[])]
+for _origin in CORS_ORIGINS:
+    if _origin != "*" and not re.fullmatch(r"https?://[^/?#\s]+", _origin):
+        raise ImproperlyConfigured(f"CORS_ORIGINS holds {_origin!r}; an origin is like https://charts.example.org.")
+
 # How a command begins in what people are told to run.
 COMMAND = env.str("COMMAND", default="python manage.py")
 
@@ -81,6 +87,7 @@ MIDDLEWARE = [
     "tracker.middleware.refuse_nul",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "prices.web.compression.compress_answers",
     "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -89,6 +96,18 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
+
+# The API alone, which is only read and knows nobody; never the admin.
+if CORS_ORIGINS:
+    INSTALLED_APPS.append("corsheaders")
+    MIDDLEWARE.insert(0, "corsheaders.middleware.CorsMiddleware")
+    CORS_ALLOW_ALL_ORIGINS = "*" in CORS_ORIGINS
+    CORS_ALLOWED_ORIGINS = [origin for origin in CORS_ORIGINS if origin != "*"]
+    CORS_URLS_REGEX = (
+        r"^/(latest|price-at-second|minmax|candles|trades|coverage|movements|stream|status|health|schema)$"
+    )
+    CORS_ALLOW_METHODS = ["GET", "HEAD", "OPTIONS"]
+    CORS_EXPOSE_HEADERS = ["ETag", "Link", "Retry-After"]
 
 ROOT_URLCONF = "tracker.urls"
 WSGI_APPLICATION = "tracker.wsgi.application"
@@ -204,7 +223,8 @@ The latest price, the price at a second, the high and low of a minute, from ever
 
 **/stream** pushes what is new as server-sent events (`text/event-stream`), for as long as the client stays. It answers
 GET and reads three parameters: `symbols` (like BTCUSDT,ETHUSDT; all without it), `candles` (a symbol whose newest
-candles are wanted too) and `interval` (of these; 1m without it). Its events, each with JSON as data:
+candles are wanted too) and `interval` (of these: 1m, 3m, 5m, 15m, 30m, 1h, 4h or 1d; 1m without it). Its events, each
+with JSON as data:
 
 - `prices`: rows as in /latest, those that have changed; at first those of all symbols.
 - `movements`: rows with a symbol and, for minute, hour and day, how far its price moved in it, its high and its low.

@@ -34,7 +34,9 @@ class MinMaxSerializer(serializers.Serializer[Any]):
 
 
 class CandleSerializer(serializers.Serializer[Any]):
-    start = serializers.CharField(help_text="Of the interval, UTC: 2025-07-03T08:30.")
+    start = serializers.CharField(
+        help_text="Of the interval, UTC: 2025-07-03T08:30, with 1s 2025-07-03T08:30:36; or a number, as `times` says."
+    )
     open = serializers.CharField(help_text="All digits, like 61928.31.")
     high = serializers.CharField()
     low = serializers.CharField()
@@ -46,3 +48,12 @@ class CandleSerializer(serializers.Serializer[Any]):
     source = serializers.ChoiceField(  # type: ignore[assignment]
         ["tape", "exchange"], help_text="exchange: by the exchange's own candles, whose trades are not all here yet."
     )
+
+
+class TradeSerializer(serializers.Serializer[Any]):
+    symbol = serializers.CharField()
+    trade_id = serializers.IntegerField(help_text="Consecutive per symbol.")
+    timestamp = serializers.CharField(help_text="UTC, always to the microsecond; or a number, as `times` says.")
+    price = serializers.CharField(help_text="All digits, like 61928.31.")
+    quantity = serializers.CharField(help_text="In units of the base asset.")
+    buyer_is_maker = serializers.BooleanField(help_text="True: the taker sold.")

@@ -3,8 +3,8 @@
 A view reads its parameters, asks `prices/queries` once, lays out the answer and says whether it is settled.
 """
 
-from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
-from rest_framework.exceptions import ValidationError
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.renderers import BrowsableAPIRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -13,7 +13,15 @@ from prices import queries
 from prices.api import serializers
 from prices.domain.intervals import INTERVALS, interval_start, next_interval_start
 from prices.web.caching import answer
-from prices.web.layout import lay_out_candles, lay_out_latest, lay_out_min_max, lay_out_price_at_second
+from prices.web.layout import (
+    CANDLE_COLUMNS,
+    how_to_write_starts,
+    lay_out_as_csv,
+    lay_out_candles,
+    lay_out_latest,
+    lay_out_min_max,
+    lay_out_price_at_second,
+)
 from prices.web.parameters import (
     DEFAULT_CANDLES,
     DEFAULT_INTERVAL,
@@ -23,21 +31,14 @@ from prices.web.parameters import (
     read_interval,
     read_limit,
     read_optional_symbol,
-    read_optional_time,
+    read_start_and_end,
     read_symbol,
+    read_times,
     read_timestamp,
     refuse_unknown,
 )
-from prices.web.schema import BadParameterSerializer, UnavailableSerializer
-
-_FAILURES = {
-    400: OpenApiResponse(BadParameterSerializer, description="Which parameter is missing, wrong or unknown, and why."),
-    503: OpenApiResponse(UnavailableSerializer, description="The database is out of reach."),
-}
-
-
-def _symbol_parameter(*, required: bool) -> OpenApiParameter:
-    return OpenApiParameter("symbol", str, required=required, description="Like BTCUSDT, in any case.")
+from prices.web.renderer import CSVRenderer, ExactJSONRenderer
+from prices.web.schema import FAILURES, START, WRITTEN_TIMES, in_both_forms, limit_parameter, symbol_parameter
 
 
 def _timestamp_parameter(example: str) -> OpenApiParameter:
@@ -52,8 +53,8 @@ class LatestView(APIView):
 
     @extend_schema(
         operation_id="latest",
-        parameters=[_symbol_parameter(required=False)],
-        responses={200: serializers.LatestPriceSerializer(many=True), **_FAILURES},
+        parameters=[symbol_parameter(required=False)],
+        responses={200: serializers.LatestPriceSerializer(many=True), **FAILURES},
     )
     def get(self, request: Request) -> Response:
         refuse_unknown(request.query_params, "symbol")
@@ -71,8 +72,8 @@ class PriceAtSecondView(APIView):
 
     @extend_schema(
         operation_id="price_at_second",
-        parameters=[_symbol_parameter(required=True), _timestamp_parameter(EXAMPLE_SECOND)],
-        responses={200: serializers.PriceAtSecondSerializer, **_FAILURES},
+        parameters=[symbol_parameter(required=True), _timestamp_parameter(EXAMPLE_SECOND)],
+        responses={200: serializers.PriceAtSecondSerializer, **FAILURES},
     )
     def get(self, request: Request) -> Response:
         refuse_unknown(request.query_params, "symbol", "timestamp")
@@ -93,8 +94,8 @@ class MinMaxView(APIView):
 
     @extend_schema(
         operation_id="minmax",
-        parameters=[_symbol_parameter(required=True), _timestamp_parameter(EXAMPLE_MINUTE)],
-        responses={200: serializers.MinMaxSerializer, **_FAILURES},
+        parameters=[symbol_parameter(required=True), _timestamp_parameter(EXAMPLE_MINUTE)],
+        responses={200: serializers.MinMaxSerializer, **FAILURES},
     )
     def get(self, request: Request) -> Response:
         refuse_unknown(request.query_params, "symbol", "timestamp")
@@ -108,8 +109,8 @@ class CandlesView(APIView):
     """Candles of every interval with a trade that begins in [start, end), oldest first.
 
     Try ?symbol=BTCUSDT&interval=1h&limit=24. Without start they are the newest ones, with it the oldest from there
-    on. Intervals are aligned to UTC as the exchange's klines are; a start inside one is moved back to its beginning.
-    Times are UTC unless they carry an offset.
+    on. Intervals are aligned to UTC as the exchange's klines are, weeks begin on Monday; a start inside one is moved
+    back to its beginning. Times are UTC unless they carry an offset.
 
     An interval without a trade is left out, and a page spans at most limit intervals, so it may hold fewer candles
     than limit and yet not be the last: only an empty page is. The next one starts an interval after the last candle.
@@ -119,34 +120,39 @@ class CandlesView(APIView):
     hours instead of minutes), so that nothing changes even if times run some seconds against ids. It is false while the
     interval lasts and for some seconds after it, until the trades after it prove it; while a gap in it or beside it is
     being healed; for ever where the exchange itself has lost trades; and for the first candles of the tape, before
-    which nothing was seen.
+    which nothing was seen. A second is complete when its minute is.
 
     source is tape where the candle is made of the trades that are here. It is exchange for the past of a symbol that is
     new: there the exchange's own candles are told until the trades are here, for three days at most, never complete.
+
+    Accept: text/csv or format=csv asks for CSV with a header; times=ms and times=us ask for numbers since 1970.
     """
 
     name = "Candles"
+    renderer_classes = (ExactJSONRenderer, CSVRenderer, BrowsableAPIRenderer)
 
     @extend_schema(
         operation_id="candles",
         parameters=[
-            _symbol_parameter(required=True),
+            symbol_parameter(required=True),
             OpenApiParameter("interval", str, enum=list(INTERVALS), default=DEFAULT_INTERVAL),
-            OpenApiParameter("start", str, description=f"Any ISO 8601 time, like {EXAMPLE_MINUTE}."),
+            START,
             OpenApiParameter("end", str, description="Candles begin before it. Default: no end."),
-            OpenApiParameter("limit", int, default=DEFAULT_CANDLES, description=f"1 to {MOST_CANDLES}."),
+            limit_parameter(DEFAULT_CANDLES, MOST_CANDLES),
+            WRITTEN_TIMES,
         ],
-        responses={200: serializers.CandleSerializer(many=True), **_FAILURES},
+        responses={**in_both_forms(serializers.CandleSerializer(many=True)), **FAILURES},
     )
     def get(self, request: Request) -> Response:
         query = request.query_params
-        refuse_unknown(query, "symbol", "interval", "start", "end", "limit")
-        symbol, length, limit = read_symbol(query), INTERVALS[read_interval(query)], read_limit(query)
-        start = read_optional_time(query, "start", EXAMPLE_MINUTE)
-        end = read_optional_time(query, "end", EXAMPLE_MINUTE)
-        if start and end and start > end:
-            raise ValidationError({"start": ["The start must not be after the end."]})
+        refuse_unknown(query, "symbol", "interval", "start", "end", "limit", "times")
+        symbol, length = read_symbol(query), INTERVALS[read_interval(query)]
+        limit, times = read_limit(query, DEFAULT_CANDLES, MOST_CANDLES), read_times(query)
+        start, end = read_start_and_end(query, EXAMPLE_MINUTE)
         start = start and interval_start(start, length)
         end = end and next_interval_start(end, length)
         page = queries.candle_page(symbol, length, start, end, limit)
-        return answer(request, lay_out_candles(page.candles), settled=page.settled)
+        rows = lay_out_candles(page.candles, how_to_write_starts(length, times))
+        if request.accepted_renderer.format == CSVRenderer.format:
+            return answer(request, lay_out_as_csv(CANDLE_COLUMNS, rows), settled=page.settled)
+        return answer(request, rows, settled=page.settled)

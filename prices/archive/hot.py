@@ -21,9 +21,6 @@ from prices.domain.times import DAY, from_microseconds
 
 WINDOW_TRADES = 100_000
 
-_AS_COPY_WRITES = pyarrow.csv.ConvertOptions(
-    column_types={field.name: field.type for field in TRADES}, true_values=["t"], false_values=["f"]
-)
 _NAMED = pyarrow.csv.ReadOptions(column_names=TRADES.names, use_threads=False)
 
 _COPY_WINDOW = """
@@ -74,14 +71,22 @@ def copy_rows(
     """The rows in [since, until), which lies within the day, with these ids, in the order of ids."""
     sql = _COPY_WINDOW.format(without_sealed=_WITHOUT_SEALED if without_sealed else "")
     parameters = {"symbol": symbol, "day": day, "since": since, "until": until, **ids._asdict()}
+    return copied(sql, parameters)
+
+
+def copied(sql: str, parameters: Mapping[str, Any], schema: pa.Schema = TRADES) -> pa.RecordBatch:
+    """What a COPY to STDOUT writes, in CSV without a header, in these columns."""
     lines = io.BytesIO()
     with connection.cursor() as cursor, connection.wrap_database_errors:
         cursor.copy_expert(cursor.mogrify(sql, parameters), lines)
     if not lines.tell():
-        return pa.RecordBatch.from_pylist([], schema=TRADES)
+        return pa.RecordBatch.from_pylist([], schema=schema)
     lines.seek(0)
-    table = pyarrow.csv.read_csv(lines, read_options=_NAMED, convert_options=_AS_COPY_WRITES)
-    return table.cast(TRADES).combine_chunks().to_batches()[0]
+    as_copy_writes = pyarrow.csv.ConvertOptions(
+        column_types={field.name: field.type for field in schema}, true_values=["t"], false_values=["f"]
+    )
+    table = pyarrow.csv.read_csv(lines, read_options=_NAMED, convert_options=as_copy_writes)
+    return table.cast(schema).combine_chunks().to_batches()[0]
 
 
 def _windows(candles: Mapping[int, Sequence[Any]]) -> Iterator[Ids]:

@@ -58,7 +58,7 @@ class Tally:
         times_us = batch.column("timestamp").cast(pa.int64())
         self._add_times(ids, times_us, batch.column("price"))
         with localcontext(_EXACT):
-            for minute_us, values in _minutes(batch, times_us).items():
+            for minute_us, values in fold(batch, times_us, MINUTE_US).items():
                 known = self.minutes.get(minute_us)
                 self.minutes[minute_us] = _together(known, values) if known else values
 
@@ -95,18 +95,19 @@ def runs_of(batch: pa.RecordBatch) -> list[Ids]:
     return [Ids(ids[start].as_py(), ids[end].as_py()) for start, end in zip(starts, ends, strict=True)]
 
 
-def _minutes(batch: pa.RecordBatch, times_us: pa.Array) -> dict[int, MinuteValues]:
+def fold(batch: pa.RecordBatch, times_us: pa.Array, length_us: int) -> dict[int, MinuteValues]:
+    """What the trades of each interval amount to, by its start; `times_us` are theirs, since 1970."""
     prices = batch.column("price")
     rows = pa.table(
         {
-            "minute": pc.divide(times_us, MINUTE_US),  # of times since 1970: towards zero is down
+            "interval": pc.divide(times_us, length_us),  # of times since 1970: towards zero is down
             "trade_id": batch.column("trade_id"),
             "price": prices,
             "quantity": batch.column("quantity"),
             "row": pa.array(range(batch.num_rows), pa.int64()),
         }
     )
-    folded = rows.group_by("minute", use_threads=False).aggregate(
+    folded = rows.group_by("interval", use_threads=False).aggregate(
         [
             ("trade_id", "min"),
             ("trade_id", "max"),
@@ -130,8 +131,8 @@ def _minutes(batch: pa.RecordBatch, times_us: pa.Array) -> dict[int, MinuteValue
         columns["quantity_sum"],
         strict=True,
     )
-    minutes_us = [minute * MINUTE_US for minute in columns["minute"]]
-    return {minute_us: MinuteValues(*each) for minute_us, each in zip(minutes_us, values, strict=True)}
+    starts_us = [number * length_us for number in columns["interval"]]
+    return {start_us: MinuteValues(*each) for start_us, each in zip(starts_us, values, strict=True)}
 
 
 def _together(one: MinuteValues, later: MinuteValues) -> MinuteValues:

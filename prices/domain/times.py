@@ -3,10 +3,14 @@
 from datetime import UTC, datetime, timedelta
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+BEGINNING = datetime.min.replace(tzinfo=UTC)
+END = datetime.max.replace(tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
+SECOND = timedelta(seconds=1)
 MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
+WEEK = timedelta(weeks=1)
 
 _LONGEST_TIMESTAMP = 40
 
@@ -25,7 +29,7 @@ def later(time: datetime, by: timedelta) -> datetime:
     try:
         return time + by
     except OverflowError:
-        return datetime.max.replace(tzinfo=UTC)
+        return END
 
 
 def parse_timestamp(text: str) -> datetime:

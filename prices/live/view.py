@@ -21,6 +21,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from prices.domain.intervals import CHART_INTERVALS
 from prices.live.hub import hub
 from prices.live.reading import Chart, Watch, read_missed
 from prices.live.viewer import events
@@ -94,7 +95,7 @@ class StreamView(APIView):
 
 def _read_chart(query: QueryDict) -> Chart | None:
     symbol = read_optional_symbol(query, "candles")
-    interval = read_interval(query)
+    interval = read_interval(query, CHART_INTERVALS)
     return Chart(symbol, interval) if symbol else None
 
 

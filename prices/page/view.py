@@ -25,7 +25,7 @@ from prices import queries
 from prices.archive.checking import Trouble
 from prices.archive.reading import ArchiveUnavailable
 from prices.domain.digits import plain_digits
-from prices.domain.intervals import INTERVALS
+from prices.domain.intervals import CHART_INTERVALS
 from prices.domain.times import format_minute, format_second, parse_timestamp
 from prices.queries.prices import LatestPrice
 from prices.status.report import read_status
@@ -106,7 +106,7 @@ def _fill(query: QueryDict, now: datetime) -> dict[str, Any]:
         "newest_day": newest or now,
         "trust": read_status(),
         "chart_symbol": symbol,
-        "intervals": list(INTERVALS),
+        "intervals": list(CHART_INTERVALS),
         "open": query.get("ask") if query.get("ask") in QUESTIONS else QUESTIONS[0],
         "latest": _form(query, "latest", _ask_latest, Form(symbols, symbol)),
         "at_second": _form(query, "price-at-second", _ask_at_second, Form(symbols, symbol, format_second(second))),

@@ -18,8 +18,12 @@ from prices.queries.tape import (
     symbol_states,
     tape_state,
 )
+from prices.queries.tiers import tiers
+from prices.queries.trade_windows import Asked
+from prices.queries.trades import trade_page
 
 __all__ = [
+    "Asked",
     "approximate_trades",
     "archive_state",
     "candle_page",
@@ -38,5 +42,7 @@ __all__ = [
     "symbol_names",
     "symbol_states",
     "tape_state",
+    "tiers",
     "tracked_symbols",
+    "trade_page",
 ]

@@ -9,8 +9,10 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from prices.domain.bounds import TIMES_RUN_BACK_AT_MOST
-from prices.domain.times import HOUR
+from prices.domain.intervals import aligned_to, floor_minute
+from prices.domain.times import HOUR, MICROSECOND, MINUTE, later
 from prices.queries.connection import fetch_all
+from prices.queries.seconds import fold_seconds, span_of_seconds
 
 
 class Candle(NamedTuple):
@@ -66,7 +68,7 @@ WITH page AS MATERIALIZED (
         SELECT minute FROM exchange_candles
         WHERE symbol = %(symbol)s AND minute >= %(start)s::timestamptz
         ORDER BY minute LIMIT 1
-    )) END, timestamptz 'epoch') AS begins
+    )) END, %(aligned_to)s) AS begins
     CROSS JOIN LATERAL (SELECT least(begins + %(limit)s * %(length)s, %(end)s::timestamptz) AS ends) AS cut
 ), settled AS MATERIALIZED (  -- between `since` and `until` nothing can come that lies beyond the ends of the tape
     SELECT least(
@@ -105,7 +107,7 @@ WITH page AS MATERIALIZED (
     FROM linked
     WINDOW by_time AS (ORDER BY {time})
 ), folded AS (
-    SELECT date_bin(%(length)s, {time}, timestamptz 'epoch') AS start,
+    SELECT date_bin(%(length)s, {time}, %(aligned_to)s) AS start,
            (array_agg(open ORDER BY {time}))[1] AS open,
            (array_agg(close ORDER BY {time}))[count(*)] AS close,
            max(high) AS high, min(low) AS low, sum(volume) AS volume, sum(trade_count) AS trade_count,
@@ -115,7 +117,7 @@ WITH page AS MATERIALIZED (
     GROUP BY 1
     LIMIT %(limit)s
 ), lacking AS MATERIALIZED (  -- minutes of which the exchange tells of more trades than are stored
-    SELECT minute, date_bin(%(length)s, minute, timestamptz 'epoch') AS start,
+    SELECT minute, date_bin(%(length)s, minute, %(aligned_to)s) AS start,
            open, high, low, close, volume, trade_count
     FROM exchange_candles AS theirs
     WHERE symbol = %(symbol)s AND minute >= (SELECT begins FROM page) AND minute < (SELECT ends FROM page)
@@ -130,7 +132,7 @@ WITH page AS MATERIALIZED (
     FROM (
         SELECT minute, start, open, high, low, close, volume, trade_count FROM lacking
         UNION ALL
-        SELECT minute, date_bin(%(length)s, minute, timestamptz 'epoch'), open, high, low, close, volume, trade_count
+        SELECT minute, date_bin(%(length)s, minute, %(aligned_to)s), open, high, low, close, volume, trade_count
         FROM candles
         WHERE symbol = %(symbol)s
           AND minute >= (SELECT min(start) FROM lacking) AND minute < (SELECT max(start) FROM lacking) + %(length)s
@@ -178,13 +180,30 @@ def candle_page(symbol: str, length: timedelta, start: datetime | None, end: dat
     Minutes of which the exchange's own candle tells of more trades than are stored (the past of a symbol that is new)
     are told as the exchange has them, also those of which the tape has a part; a longer interval that needs any of
     them as a whole. Neither those candles nor their page are ever complete or settled.
+
+    Seconds are folded from trades, from either tier: raises ArchiveUnavailable too. One is complete when its minute is,
+    and no page of seconds is called settled.
     """
+    if length < MINUTE:
+        return _page_of_seconds(symbol, start, end, limit)
     sql = _FROM_HOURS if length >= HOUR else _FROM_MINUTES
     parameters = {"symbol": symbol, "length": length, "start": start, "end": end, "limit": limit}
-    rows = fetch_all(sql, parameters | {"bound": TIMES_RUN_BACK_AT_MOST})
+    rows = fetch_all(sql, parameters | {"bound": TIMES_RUN_BACK_AT_MOST, "aligned_to": aligned_to(length)})
     return CandlePage([Candle(*row[:-1]) for row in rows], bool(rows) and rows[0][-1])
 
 
 def candles(symbol: str, length: timedelta, start: datetime | None, end: datetime | None, limit: int) -> list[Candle]:
     """The candles of `candle_page`."""
     return candle_page(symbol, length, start, end, limit).candles
+
+
+def _page_of_seconds(symbol: str, start: datetime | None, end: datetime | None, limit: int) -> CandlePage:
+    span = span_of_seconds(symbol, start, end, limit)
+    if span is None:
+        return CandlePage([], settled=False)
+    first, last = floor_minute(span.since), floor_minute(span.until - MICROSECOND)
+    # Before the trades are read: all of a minute that is complete now are among them.
+    minutes = candles(symbol, MINUTE, first, later(last, MINUTE), (last - first) // MINUTE + 1)
+    complete = {candle.start for candle in minutes if candle.complete}
+    folded = fold_seconds(symbol, span)
+    return CandlePage([Candle(*second, floor_minute(second[0]) in complete) for second in folded], settled=False)

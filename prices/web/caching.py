@@ -7,6 +7,7 @@ from hashlib import blake2b
 
 from django.conf import settings
 from django.utils.cache import get_conditional_response, patch_cache_control
+from rest_framework.renderers import BrowsableAPIRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -14,7 +15,7 @@ from rest_framework.response import Response
 def answer(request: Request, body: object, *, settled: bool) -> Response:
     """The response with this body; 304 without one when the client has it already."""
     response = Response(body)
-    if not settled or request.accepted_renderer.format != "json":
+    if not settled or request.accepted_renderer.format == BrowsableAPIRenderer.format:
         response.headers["Cache-Control"] = "no-store"
         return response
     max_age_s = settings.KEEP_PAST_ANSWERS_S
@@ -24,6 +25,7 @@ def answer(request: Request, body: object, *, settled: bool) -> Response:
 
 
 def _tag(request: Request, response: Response) -> object:
-    etag = f'"{blake2b(response.content, digest_size=12).hexdigest()}"'
+    # Weak: what is sent may be compressed, by us or on the way.
+    etag = f'W/"{blake2b(response.content, digest_size=12).hexdigest()}"'
     response.headers["ETag"] = etag
     return get_conditional_response(request, etag=etag, response=response)

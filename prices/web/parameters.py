@@ -4,11 +4,13 @@ By hand because a serializer halves the number of requests a worker answers. Rai
 a 400 whose body names the parameter.
 """
 
+from collections.abc import Collection
 from datetime import datetime
 
 from django.http import QueryDict
 from rest_framework.exceptions import ValidationError
 
+from prices.domain.ids import MAX_ID
 from prices.domain.intervals import INTERVALS
 from prices.domain.symbols import WHAT_A_SYMBOL_IS, is_symbol
 from prices.domain.times import parse_timestamp
@@ -21,8 +23,14 @@ DEFAULT_CANDLES = 500
 MOST_CANDLES = 1000
 MOST_SYMBOLS = 100
 
-_LONGEST_NUMBER = 9
-# DRF's own: ?format=json or ?format=api.
+DEFAULT_TRADES = 1000
+# A page is made in memory before it is sent: 15 MB of JSON.
+MOST_TRADES = 100_000
+
+# How times are written: as text, or as numbers since 1970.
+TIMES = ISO, MS, US = "iso", "ms", "us"
+
+# DRF's own: ?format=json, csv or api.
 _FORM_OF_THE_ANSWER = "format"
 
 
@@ -79,20 +87,48 @@ def read_optional_time(query: QueryDict, name: str, example: str) -> datetime | 
         ) from None
 
 
-def read_interval(query: QueryDict) -> str:
-    """The parameter `interval`, one of INTERVALS."""
+def read_interval(query: QueryDict, among: Collection[str] = tuple(INTERVALS)) -> str:
+    """The parameter `interval`, one of these."""
     name = _read(query, "interval") or DEFAULT_INTERVAL
-    if name not in INTERVALS:
-        raise ValidationError({"interval": [f"An interval is one of {', '.join(INTERVALS)}."]})
+    if name not in among:
+        raise ValidationError({"interval": [f"An interval is one of {', '.join(among)}."]})
     return name
 
 
-def read_limit(query: QueryDict) -> int:
-    """The parameter `limit`: how many candles at most."""
-    text = _read(query, "limit") or str(DEFAULT_CANDLES)
-    is_number = text.isascii() and text.isdecimal() and len(text) <= _LONGEST_NUMBER
-    if not is_number or not 1 <= int(text) <= MOST_CANDLES:
-        raise ValidationError({"limit": [f"A whole number from 1 to {MOST_CANDLES}."]})
+def read_limit(query: QueryDict, default: int, most: int) -> int:
+    """The parameter `limit`: how many rows at most."""
+    limit = _read_number(query, "limit", 1, most)
+    return default if limit is None else limit
+
+
+def read_from_id(query: QueryDict) -> int | None:
+    """The parameter `from_id`: a trade id, None when it is not given."""
+    return _read_number(query, "from_id", 0, MAX_ID)
+
+
+def read_times(query: QueryDict) -> str:
+    """The parameter `times`: ISO, MS or US."""
+    choice = _read(query, "times") or ISO
+    if choice not in TIMES:
+        raise ValidationError({"times": [f"One of {', '.join(TIMES)}."]})
+    return choice
+
+
+def read_start_and_end(query: QueryDict, example: str) -> tuple[datetime | None, datetime | None]:
+    """The parameters `start` and `end` as aware UTC datetimes, None where one is not given."""
+    start, end = (read_optional_time(query, name, example) for name in ("start", "end"))
+    if start and end and start > end:
+        raise ValidationError({"start": ["The start must not be after the end."]})
+    return start, end
+
+
+def _read_number(query: QueryDict, name: str, least: int, most: int) -> int | None:
+    text = _read(query, name)
+    if text is None:
+        return None
+    is_number = text.isascii() and text.isdecimal() and len(text) <= len(str(most))
+    if not is_number or not least <= int(text) <= most:
+        raise ValidationError({name: [f"A whole number from {least} to {most}."]})
     return int(text)
 
 

@@ -1,11 +1,14 @@
-"""JSON with exact numbers: a Decimal is written digit by digit, as a JSON number that never was a float."""
+"""The forms of an answer. JSON has exact numbers: a Decimal is written digit by digit, and never was a float.
+
+CSV is handed over as it is to be sent.
+"""
 
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
 import orjson
-from rest_framework.renderers import JSONRenderer
+from rest_framework.renderers import BaseRenderer, JSONRenderer
 
 from prices.domain.digits import plain_digits
 
@@ -23,6 +26,22 @@ class ExactJSONRenderer(JSONRenderer):
             return b""
         indent = self.get_indent(accepted_media_type or "", dict(renderer_context or {}))
         return orjson.dumps(data, default=_exact, option=orjson.OPT_INDENT_2 if indent else None)
+
+
+class CSVRenderer(BaseRenderer):
+    """Of bytes."""
+
+    media_type = "text/csv"
+    format = "csv"
+    charset = "utf-8"
+
+    def render(
+        self,
+        data: Any,
+        accepted_media_type: str | None = None,  # noqa: ARG002  DRF's
+        renderer_context: Mapping[str, Any] | None = None,  # noqa: ARG002
+    ) -> bytes:
+        return bytes(data)
 
 
 def _exact(value: object) -> orjson.Fragment:

@@ -27,3 +27,10 @@ def test_the_file_goes_before_the_environment(tmp_path):
 
 def test_a_file_that_is_not_there_is_named(tmp_path):
     assert "missing.env, which is not there" in symbols_of(tmp_path / "missing.env")
+
+
+def test_an_origin_that_is_none_is_named(tmp_path):
+    env_file = tmp_path / "other.env"
+    env_file.write_text("CORS_ORIGINS=https://charts.example.org,charts.example.org\n")
+
+    assert "CORS_ORIGINS holds 'charts.example.org'" in symbols_of(env_file)

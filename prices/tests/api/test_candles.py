@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from prices import queries, tape
+from prices.archive import emptying, places, sealing
 from prices.domain.bounds import TIMES_RUN_BACK_AT_MOST
 from prices.domain.digits import plain_digits
 from prices.domain.intervals import INTERVALS
@@ -25,6 +26,7 @@ SECOND = timedelta(seconds=1)
 MICROSECOND = timedelta(microseconds=1)
 AT_NOON = f"{NOON:%Y-%m-%dT%H:%M}"
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+A_MONDAY = datetime(2024, 1, 1, tzinfo=UTC)
 names = (f"S{number}" for number in itertools.count())
 
 
@@ -50,15 +52,22 @@ def store_minutes(*minutes):
 def expected_candles(stored, length):
     """Every candle of these trades: start, open, high, low, close, volume, trade count, and whether it is complete."""
     intervals = defaultdict(list)
-    for each in stored:
-        intervals[each.timestamp_us // (length // MICROSECOND)].append(each)
-    unbroken = unbroken_parts(stored, HOUR if length >= HOUR else MINUTE)
     times = [BEGINNING + each.timestamp_us * MICROSECOND for each in stored]
-    for number in sorted(intervals):
-        *values, _, _ = roll_up(intervals[number])
-        start = BEGINNING + number * length
-        is_inside = min(times) + TIMES_RUN_BACK_AT_MOST < start and start + length < max(times) - TIMES_RUN_BACK_AT_MOST
-        yield (start, *values, is_inside and unbroken.issuperset(each.trade_id for each in intervals[number]), "tape")
+    for each, time in zip(stored, times, strict=True):
+        intervals[begin_of(time, length)].append(each)
+    unbroken = unbroken_parts(stored, HOUR if length >= HOUR else MINUTE)
+    for start, members in sorted(intervals.items()):
+        *values, _, _ = roll_up(members)
+        proven = max(length, MINUTE)  # a second is proven with its minute
+        since = begin_of(start, proven)
+        is_inside = min(times) + TIMES_RUN_BACK_AT_MOST < since and since + proven < max(times) - TIMES_RUN_BACK_AT_MOST
+        minute = [each for each, time in zip(stored, times, strict=True) if since <= time < since + proven]
+        yield (start, *values, is_inside and unbroken.issuperset(each.trade_id for each in minute), "tape")
+
+
+def begin_of(time, length):
+    origin = A_MONDAY if length == timedelta(weeks=1) else BEGINNING
+    return origin + (time - origin) // length * length
 
 
 def unbroken_parts(stored, part):
@@ -104,8 +113,8 @@ def test_candles_are_what_the_trades_fold_to(stored, start, end, limit):
     symbol = stored[0].symbol if stored else "NONE"
 
     for length in INTERVALS.values():
-        begin = BEGINNING + (start - BEGINNING) // length * length if start else None
-        until = BEGINNING - (BEGINNING - end) // length * length if end else None
+        begin = begin_of(start, length) if start else None
+        until = begin_of(end + length - MICROSECOND, length) if end else None
         expected = [
             candle
             for candle in expected_candles(stored, length)
@@ -233,14 +242,75 @@ def test_every_interval_is_served(client, symbols, interval):
     (candle,) = candles(client, interval=interval)
 
     assert candle["open"] == plain_digits(Decimal("61928.31"))
-    assert candle["start"] == (f"{NOON:%Y-%m-%d}T00:00" if interval == "1d" else AT_NOON)
+    begins = {"1s": f"{AT_NOON}:00", "8h": "2026-05-29T08:00", "1d": "2026-05-29T00:00", "3d": "2026-05-28T00:00"}
+    assert candle["start"] == (begins | {"1w": "2026-05-25T00:00"}).get(interval, AT_NOON)
+
+
+def test_weeks_begin_on_monday_and_three_days_where_the_exchanges_do(client, symbols):
+    # 2025-07-07 is a Monday; klines of 3d begin on 2025-07-02 and 2025-07-05.
+    for number, day in enumerate(range(1, 15), 1):
+        tape.store([trade(number, at=datetime(2025, 7, day, 23, 59, 59, tzinfo=UTC))])
+
+    assert starts(client, interval="1w") == ["2025-06-30T00:00", "2025-07-07T00:00", "2025-07-14T00:00"]
+    assert [candle["trade_count"] for candle in candles(client, interval="1w")] == [6, 7, 1]
+    assert starts(client, interval="3d", start="2025-07-03", limit=2) == ["2025-07-02T00:00", "2025-07-05T00:00"]
+
+
+def test_candles_as_csv(client, symbols):
+    tape.store([trade(1, "0.00000012", at=NOON), trade(2, "61930.10", at=NOON + SECOND, quantity="2")])
+
+    for asked in ({"query": {"format": "csv"}}, {"headers": {"Accept": "text/csv"}}):
+        response = client.get("/candles", {"symbol": "BTCUSDT", **asked.get("query", {})}, headers=asked.get("headers"))
+
+        assert response.headers["Content-Type"] == "text/csv; charset=utf-8"
+        assert response.content == (
+            b"start,open,high,low,close,volume,trade_count,complete\n"
+            b"2026-05-29T12:00,0.00000012,61930.1,0.00000012,61930.1,2.5,2,false\n"
+        )
+    assert client.get("/candles?symbol=NOSUCH&format=csv").content.count(b"\n") == 1
+
+
+def test_starts_as_numbers(client, symbols):
+    tape.store([trade(1, at=NOON + 2 * SECOND)])
+
+    assert candles(client, times="ms")[0]["start"] == 1780056000000
+    assert candles(client, times="us")[0]["start"] == 1780056000000000
+    assert candles(client, times="ms", interval="1s")[0]["start"] == 1780056002000
+
+
+def test_seconds_come_from_files_too(client, symbols, settings, tmp_path):
+    settings.ARCHIVE_DIR = tmp_path
+    tape.store([trade(number, str(number), at=NOON + number * SECOND / 4) for number in range(1, 1001)])
+    asked = {"interval": "1s", "start": f"{AT_NOON}:30", "limit": 100}
+    before = {
+        name: candles(client, **asked | {"end": end})
+        for name, end in {"a": "2026-05-30", "b": "2026-05-29T12:01"}.items()
+    }
+    newest = candles(client, interval="1s", limit=7)
+    assert (len(before["a"]), len(before["b"]), len(newest)) == (100, 30, 7)
+
+    day = NOON.replace(hour=0)
+    with places.only_writer_of("BTCUSDT"):
+        sealing.seal("BTCUSDT", day)
+    emptying.empty("BTCUSDT", day)
+    tape.store([trade(2000, "1", at=NOON + timedelta(days=2))])  # the newest trade is asked for the proof
+
+    assert candles(client, **asked | {"end": "2026-05-30"})[:30] == before["a"][:30]
+    assert candles(client, **asked | {"end": "2026-05-29T12:01"}) == before["b"]
+    assert candles(client, interval="1s", limit=7, end="2026-05-30") == newest
+
+    places.path_of("BTCUSDT", day).unlink()
+    gone = client.get("/candles", {"symbol": "BTCUSDT", **asked})
+    assert gone.status_code == 503
+    assert "date=2026-05-29" in gone.json()["detail"]
 
 
 BAD = {
     "symbol": ["", "BTC/USDT", "a\x00b"],
-    "interval": ["1M", "2m", "1s", "60", "1m\x00", "m"],
+    "interval": ["1M", "2m", "2s", "60", "1m\x00", "m"],
     "start": ["now", "1751531436", "2025-02-29", "0001-01-01T00:00:00+14:00", "x" * 5000, "2999-01-01"],
     "end": ["now", "9999-12-31T23:59:59-14:00", "2020-01-01T00:00\x00"],
+    "times": ["s", "ISO"],
     "limit": ["0", "-1", "1001", "1.5", "ten", "1e2", "٣", "9" * 5000, "0x10", "1\x00", "1_0"],
 }
 

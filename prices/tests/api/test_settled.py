@@ -18,7 +18,8 @@ from prices.queries.candles import Candle
 from prices.queries.prices import HighLow, PriceAtSecond
 from prices.tests.factories import NOON, trade
 from prices.tests.oracle import roll_up
-from prices.web.layout import lay_out_candles, lay_out_min_max, lay_out_price_at_second
+from prices.web.layout import how_to_write_starts, lay_out_candles, lay_out_min_max, lay_out_price_at_second
+from prices.web.parameters import ISO
 
 pytestmark = pytest.mark.django_db
 SECOND = timedelta(seconds=1)
@@ -144,7 +145,7 @@ def test_a_page_is_settled_when_it_ends_before_the_current_minute(client, a_cloc
         assert was_over <= settled <= (end <= this_minute())
 
 
-@pytest.mark.parametrize("interval", INTERVALS)
+@pytest.mark.parametrize("interval", [each for each in INTERVALS if each != "1s"])  # proven with its minute
 def test_an_interval_that_is_not_over_is_not_complete(client, symbols, interval):
     length, now = INTERVALS[interval], datetime.now(UTC)
     tape.store([trade(number, at=now + (number - 30) * length / 3) for number in range(1, 60)])
@@ -203,7 +204,8 @@ def candles_truth(trades, length):
     for each in trades:
         intervals[interval_start(from_microseconds(each.timestamp_us), length)].append(each)
     rows = lay_out_candles(
-        Candle(start, *roll_up(members)[:6], complete=True) for start, members in sorted(intervals.items())
+        (Candle(start, *roll_up(members)[:6], complete=True) for start, members in sorted(intervals.items())),
+        how_to_write_starts(length, ISO),
     )
     return {row["start"]: row for row in rows}
 

@@ -11,7 +11,9 @@ KNOWN = {
     "/latest": "Known: symbol.",
     "/price-at-second": "Known: symbol, timestamp.",
     "/minmax": "Known: symbol, timestamp.",
-    "/candles": "Known: symbol, interval, start, end, limit.",
+    "/candles": "Known: symbol, interval, start, end, limit, times.",
+    "/trades": "Known: symbol, start, end, from_id, limit, times.",
+    "/coverage": "Known: symbol.",
     "/stream": "Known: symbols, candles, interval.",
     "/movements": "There are none here.",
     "/status": "There are none here.",
@@ -23,6 +25,8 @@ QUESTIONS = {
     "/price-at-second": ["symbol", "timestamp"],
     "/minmax": ["symbol", "timestamp"],
     "/candles": ["symbol", "interval", "start", "limit"],
+    "/trades": ["symbol", "start", "limit"],
+    "/coverage": ["symbol"],
     "/movements": [],
     "/status": [],
     "/health": [],
@@ -40,6 +44,14 @@ def test_an_unknown_parameter_is_refused_by_its_name(client, path, name):
 
     assert response.status_code == 400
     assert response.json() == {name: [f"Unknown parameter. {KNOWN[path]}"]}
+
+
+@pytest.mark.parametrize("interval", ["1s", "2h", "1w"])
+def test_candles_that_no_chart_is_drawn_of_are_not_pushed(client, interval):
+    response = client.get(f"/stream?candles=BTCUSDT&interval={interval}")
+
+    assert response.status_code == 400
+    assert list(response.json()) == ["interval"]
 
 
 def test_all_unknown_parameters_are_named_at_once(client):
