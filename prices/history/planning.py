@@ -8,6 +8,8 @@ from typing import NamedTuple
 from prices.binance.archive import ArchiveFile, Plan, Planned, days_between, plan
 from prices.binance.downloads import NotFetched
 from prices.coverage import disk_in_words
+from prices.coverage.runs import today_began_at
+from prices.domain.intervals import next_interval_start
 from prices.domain.times import DAY
 from prices.history.records import Known, days_in, known_files
 from prices.history.sources import Source
@@ -62,6 +64,11 @@ def todo(symbol: str, since: datetime, until: datetime, source: Source, *, check
     """Raises ArchiveUnreachable, OSError, django.db.Error."""
     known = known_files(symbol)
     problems: list[str] = []
+    if (began_at := today_began_at(symbol)) and began_at > since:
+        problems.append(
+            f"days before {began_at:%Y-%m-%d %H:%M} can't be imported: the exchange began its ids anew then"
+        )
+        since = min(next_interval_start(began_at, DAY) or until, until)
     changed = _changed(known, since, until, source, problems) if check_again else []
     all_files = plan(symbol, since, until, source.size_of)
     done = days_in({name: each for name, each in known.items() if each.file not in changed})

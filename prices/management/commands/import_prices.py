@@ -17,15 +17,17 @@ import fasteners
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from prices import queries, tape
+from prices import coverage, queries, tape
 from prices.archive.places import Busy
 from prices.binance.archive_listing import ArchiveUnreachable
 from prices.binance.downloads import NotFetched
+from prices.domain.ids import count
 from prices.domain.intervals import interval_start
 from prices.domain.symbols import WHAT_A_SYMBOL_IS, is_symbol
 from prices.domain.times import DAY
 from prices.history.importing import import_symbol
 from prices.history.planning import Todo, todo
+from prices.history.report import Report
 from prices.history.sources import FromArchive, FromFolder, Source
 from prices.management.asking import CANNOT_BE_DONE, checked_time, confirmed, database_errors_in_a_sentence
 from prices.management.import_bar import ImportBar, Stopped
@@ -118,10 +120,19 @@ class Command(BaseCommand):
             for each in todos:
                 with ImportBar(stop, each.trades) as bar:
                     report = import_symbol(each, source, today=today, at_once=at_once, watcher=bar)
-                self.stdout.write("\n".join(report.lines()))
+                self._tell(report)
                 all_is_well = all_is_well and report.is_well
         if not all_is_well:
             raise CommandError("Not all is as it should be, see above.")
+
+    def _tell(self, report: Report) -> None:
+        if report.files or not report.is_well:
+            self.stdout.write("\n".join(report.lines()))
+        if between := count(coverage.between_runs(report.symbol)):
+            self.stdout.write(
+                f"{report.symbol}  {between:,} ids lie between what is wanted, and nobody wants them: "
+                f"{settings.COMMAND} cover_prices tells more"
+            )
 
 
 def _checked_symbol(name: str) -> str:

@@ -10,6 +10,7 @@ from prices.domain.ids import Ids
 from prices.domain.times import DAY
 from prices.history import importing
 from prices.models import Coverage, Gap, ImportedFile, Price, SealedDay
+from prices.tests.factories import want
 from prices.tests.history.archives import (
     FIRST_DAY,
     PER_DAY,
@@ -352,6 +353,21 @@ def test_zips_are_gone_afterwards_unless_they_are_to_be_kept(whole, settings):
 
     import_prices("--keep-zips", since="2024-01-31", until="2024-01-31")
     assert [each.name for each in (settings.VAR_DIR / "downloads").iterdir()] == ["BTCUSDT-trades-2024-01-31.zip"]
+
+
+def test_days_before_ids_began_anew_are_not_imported(whole):
+    want("BTCUSDT", 3 * PER_DAY, 31 * PER_DAY, begins_at=FEBRUARY[1] + DAY / 2)
+
+    assert "days before 2024-02-02 12:00 can't be imported: the exchange began its ids anew then" in told()
+    assert min(SealedDay.objects.values_list("day", flat=True)) == FEBRUARY[2]
+
+
+def test_what_lies_between_two_imports_is_told(whole):
+    import_prices(until="2024-01-30")
+
+    assert f"{30 * PER_DAY:,} ids lie between what is wanted, and nobody wants them" in import_prices(
+        since="2024-03-01"
+    )
 
 
 def test_a_dry_run_changes_nothing(whole):
