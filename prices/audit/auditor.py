@@ -8,22 +8,21 @@ when it is still there at a second look (`missing.py`).
 import time
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from django.utils import timezone
 
-from prices.audit import proofs, reading, sealed, wanted
-from prices.audit.contents import Contents, contents
-from prices.audit.days import DayRead, read_day
-from prices.audit.days import Wanted as WantedOfDays
+from prices.audit import extent, proofs, reading, sealed, wanted
+from prices.audit.days import ToRead
 from prices.audit.exchange import ExchangeComparison, comparable
 from prices.audit.findings import FileFindings, Findings, GapCounts, SymbolAudit, TapeFindings
 from prices.audit.ids import REASONS, Repeat, Run, find_repeats
 from prices.audit.missing import SETTLE, Read, settle
+from prices.audit.pieces import Piece, pieces
 from prices.audit.reading import Duplicate
-from prices.audit.sealed import Sealed, steadily, touching
+from prices.audit.sealed import touching
 from prices.audit.spans import Bounds, Span, without
 from prices.audit.tallying import add_day, add_hours, add_minutes, add_proven
 from prices.audit.wanted import Era
@@ -44,16 +43,7 @@ class _Plan(NamedTuple):
     over_before: datetime
     proven: list[Run]
     stretches: list[Span]
-    of_days: WantedOfDays
-
-
-class _Piece(NamedTuple):
-    """A chunk, and what was read of it; `day` is the sealed one that it is of."""
-
-    chunk: Span
-    runs: list[Run]
-    contents: Contents | None
-    day: DayRead | None
+    of_days: ToRead
 
 
 def audit_symbol(
@@ -72,11 +62,11 @@ def audit_symbol(
     are, since quote volumes are in no candle. `keep`: how many findings of a kind are kept with their details, None for
     all. `on_progress` is told the share that is done, 0 to 1. Raises django.db.Error and ExchangeRefused.
     """
-    of_days = WantedOfDays(full, full or client is not None, client is not None, keep)
+    of_days = ToRead(full, full or client is not None, client is not None, keep)
     plan = _plan(symbol, bounds, of_days)
     comparison = None
     if client is not None:
-        findings = comparable(bounds, reading.stored(symbol, bounds).minutes, plan.over_before, keep, plan.turns)
+        findings = comparable(bounds, extent.stored(symbol, bounds).minutes, plan.over_before, keep, plan.turns)
         comparison = ExchangeComparison(client, symbol, findings, [ids for era in plan.eras for ids in era.runs], sleep)
     files = FileFindings(Findings(keep), Findings(keep), Findings(keep))
     tape = TapeFindings(files, Findings(keep), Findings(keep), is_noted=proofs.can_be_noted())
@@ -98,12 +88,12 @@ def audit_symbol(
     )
 
 
-def _plan(symbol: str, bounds: Bounds, of_days: WantedOfDays) -> _Plan:
+def _plan(symbol: str, bounds: Bounds, of_days: ToRead) -> _Plan:
     over_before = timezone.now() - SETTLE
     eras = wanted.eras(symbol)
     turns = wanted.turns(eras)
     proven = [] if of_days.read_everything else proofs.proven_hours(symbol, bounds, turns)
-    stored = reading.stored(symbol, bounds).everything
+    stored = extent.stored(symbol, bounds).everything
     stretches = without(_widened(symbol, stored, bounds), [run.span for run in proven]) if stored else []
     return _Plan(symbol, bounds, eras, turns, over_before, proven, stretches, of_days)
 
@@ -121,7 +111,7 @@ def _read(
 ) -> Iterator[Run]:
     """Read what was not proven before, and note what is proven now. Out: the ids that are stored there."""
     for chunk in _chunks(plan, on_progress):
-        for piece in _pieces(plan, chunk):
+        for piece in pieces(plan.symbol, chunk, plan.turns, plan.of_days):
             _add(plan, tape, piece)
             if comparison:
                 _compare(comparison, piece)
@@ -130,28 +120,7 @@ def _read(
         comparison.finish()
 
 
-def _pieces(plan: _Plan, chunk: Span) -> Iterator[_Piece]:
-    """One, unless a day of it was sealed since the chunk was cut."""
-    piece = steadily(plan.symbol, chunk, lambda days: _read_piece(plan, chunk, days))
-    if piece is not None:
-        yield piece
-        return
-    for part in reading.chunks(plan.symbol, chunk):
-        yield from _pieces(plan, part)
-
-
-def _read_piece(plan: _Plan, chunk: Span, days: Sequence[Sealed]) -> _Piece | None:
-    if any(chunk.since < day.span.since or chunk.until > day.span.until for day in days):
-        return None
-    runs = reading.runs_with(plan.symbol, chunk, plan.turns, days)
-    if not days:
-        read = contents(plan.symbol, chunk, with_quote_volume=plan.of_days.with_quote_volume)
-        return _Piece(chunk, runs, read, None)
-    day = read_day(days[0], chunk, plan.of_days)
-    return _Piece(chunk, runs, day.contents, day)
-
-
-def _add(plan: _Plan, tape: TapeFindings, piece: _Piece) -> None:
+def _add(plan: _Plan, tape: TapeFindings, piece: Piece) -> None:
     """Count what was read, and note what is proven by it."""
     if piece.day:
         add_day(tape, piece.day)
@@ -166,7 +135,7 @@ def _add(plan: _Plan, tape: TapeFindings, piece: _Piece) -> None:
             proofs.note(plan.symbol, judged)
 
 
-def _compare(comparison: ExchangeComparison, piece: _Piece) -> None:
+def _compare(comparison: ExchangeComparison, piece: Piece) -> None:
     if piece.contents is None:
         comparison.pass_over(piece.chunk, piece.runs)
     else:
@@ -177,7 +146,7 @@ def _chunks(plan: _Plan, on_progress: Callable[[float], object]) -> Iterator[Spa
     total = sum((stretch.until - stretch.since for stretch in plan.stretches), timedelta())
     done = timedelta()
     for stretch in plan.stretches:
-        for chunk in reading.chunks(plan.symbol, stretch):
+        for chunk in extent.chunks(plan.symbol, stretch):
             yield chunk
             on_progress((done + (chunk.until - stretch.since)) / total)
         done += stretch.until - stretch.since

@@ -22,7 +22,7 @@ from prices.domain.times import DAY
 from prices.storage.rows import fetch_all
 
 
-class Wanted(NamedTuple):
+class ToRead(NamedTuple):
     """What is to be done, beyond what is always done."""
 
     hash_everything: bool
@@ -93,17 +93,17 @@ SELECT NOT EXISTS (
 """
 
 
-def read_day(day: Sealed, chunk: Span, wanted: Wanted) -> DayRead:
+def read_day(day: Sealed, chunk: Span, to_read: ToRead) -> DayRead:
     """Look at the chunk, which lies within the day. Raises Replaced, when the day is sealed anew meanwhile."""
     symbol = day.filed.symbol
     try:
-        proof = prove(day, everything=wanted.hash_everything)
+        proof = prove(day, everything=to_read.hash_everything)
         is_beside = is_any_row(symbol, chunk)
         is_told_by_ids = chunk == day.span and not is_beside and not proof.is_next and do_candles_count(day)
-        if is_told_by_ids and not wanted.read_everything:
+        if is_told_by_ids and not to_read.read_everything:
             return DayRead(day, proof, differences=_inconsistency(day))
         with open_file(day.filed) as file:
-            return _read_rows(day, chunk, wanted, proof, file, is_beside=is_beside)
+            return _read_rows(day, chunk, to_read, proof, file, is_beside=is_beside)
     except ArchiveUnavailable as error:
         return DayRead(day, None, error.reason)
 
@@ -122,20 +122,20 @@ def do_candles_count(day: Sealed) -> bool:
 
 
 def _read_rows(
-    day: Sealed, chunk: Span, wanted: Wanted, proof: FileProof, file: DayFile, *, is_beside: bool
+    day: Sealed, chunk: Span, to_read: ToRead, proof: FileProof, file: DayFile, *, is_beside: bool
 ) -> DayRead:
     is_whole = chunk == day.span
-    trades = FiledTrades(with_quote_volume=wanted.with_quote_volume)
+    trades = FiledTrades(with_quote_volume=to_read.with_quote_volume)
     trades.add(file.batches() if is_whole else file.between(*chunk))
     read = contents(
         day.filed.symbol,
         chunk,
-        with_quote_volume=wanted.with_quote_volume,
+        with_quote_volume=to_read.with_quote_volume,
         filed_ids=day.filed.ids,
         filed=trades.minutes.values(),
     )
     differences = [*_inconsistency(day), *(_differences(day, trades, file) if is_whole else [])]
-    unlike, repeated = Findings[Contradiction](wanted.keep), Findings[Duplicate](wanted.keep)
+    unlike, repeated = Findings[Contradiction](to_read.keep), Findings[Duplicate](to_read.keep)
     for each in contradictions(day.filed.symbol, day.filed.day, chunk, file) if is_beside else ():
         times = sorted({each.row.timestamp, each.file.timestamp})
         if len(times) > 1:

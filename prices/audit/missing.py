@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from django.utils import timezone
 
-from prices.audit import reading, wanted
+from prices.audit import extent, reading, wanted
 from prices.audit.ids import Hole, Missing, Run, explain, find_holes
 from prices.audit.spans import Bounds, Span, merge
 from prices.audit.wanted import BEGINNING, END, Era
@@ -96,7 +96,7 @@ def _still_missing(symbol: str, bounds: Bounds, read: Read, looks: Sequence[_Loo
     spans = merge(_around(hole, look.era) for look in looks for hole in look.holes)
     runs = [run for run in read.runs if not any(span.since <= run.span.since < span.until for span in spans)]
     for span in spans:
-        for chunk in reading.chunks(symbol, span):
+        for chunk in extent.chunks(symbol, span):
             runs += reading.runs(symbol, chunk, wanted.turns(eras))
     now = {look.era.span: look.missing for look in _look(eras, bounds, Read(runs, read.before, read.after))}
     return [(look.era, intersection(look.missing, now.get(look.era.span, []))) for look in looks]

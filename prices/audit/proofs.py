@@ -44,7 +44,8 @@ ORDER BY hour
 """
 
 _CAN_BE_NOTED = """
-SELECT has_table_privilege('hour_candles', 'UPDATE') AND NOT current_setting('transaction_read_only')::boolean
+SELECT has_table_privilege('hour_candles', 'UPDATE') AND has_table_privilege('sealed_days', 'UPDATE')
+   AND NOT current_setting('transaction_read_only')::boolean
 """
 
 # Only where the candle still says what was read: a trade that was stored meanwhile wins. Rows are locked in the order

@@ -1,29 +1,26 @@
-"""Finds its way along the tape for the audit. In: a symbol and a stretch of time. Out: where something is stored, runs
-of ids, gaps; whether it is rows of `prices` or in files of the archive.
+"""Reads ids of the tape for the audit. In: a symbol and a stretch of time. Out: runs of ids that are stored, as rows of
+`prices` or in files of the archive; where an id is stored twice; gaps.
 
 Every query goes along an index, and what it returns is small. A file is opened only where what is on record of its day
 does not tell.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from prices.audit import wanted
 from prices.audit.ids import Repeat, Run
 from prices.audit.in_files import Place, first_in_files, ids_in_file, last_in_files, places_in_files
-from prices.audit.sealed import Sealed, steadily, touching
-from prices.audit.spans import Bounds, Span
+from prices.audit.sealed import Sealed, steadily
+from prices.audit.spans import Span
 from prices.domain.ids import Ids, join
-from prices.domain.intervals import floor_hour, floor_minute
+from prices.domain.intervals import floor_minute
 from prices.domain.times import MICROSECOND, MINUTE
 from prices.id_runs import to_multirange
 from prices.models import Gap
 from prices.storage.rows import fetch_all
-
-# Some million trades at the very most, a second or two of work, a call of the exchange's klines.
-CHUNK = timedelta(hours=4)
 
 
 class Duplicate(NamedTuple):
@@ -32,50 +29,6 @@ class Duplicate(NamedTuple):
     trade_id: int
     timestamps: list[datetime]
 
-
-class Stored(NamedTuple):
-    """What of the tape lies in a stretch of time; None where there is nothing.
-
-    `times`: of the first and the last trade. `minutes`: the whole minutes from the first to the last trade or candle.
-    `everything`: these and the candles of hours, each of which begins with its hour.
-    """
-
-    times: tuple[datetime, datetime] | None
-    minutes: Span | None
-    everything: Span | None
-
-
-# Of a sealed day that the bounds cut, the bound stands for the trade next to it.
-_STORED = """
-SELECT least(first_trade, first_filed), greatest(last_trade, last_filed),
-       least(first_trade, first_filed, first_candle), greatest(last_trade, last_filed, last_candle),
-       least(first_trade, first_filed, first_candle, first_hour),
-       greatest(last_trade, last_filed, last_candle, last_hour)
-FROM (
-    SELECT coalesce(%(start)s, timestamptz '-infinity') AS since, coalesce(%(end)s, timestamptz 'infinity') AS until
-) AS bounds, LATERAL (
-    SELECT min(timestamp) AS first_trade, max(timestamp) AS last_trade FROM prices
-    WHERE symbol = %(symbol)s AND timestamp >= since AND timestamp < until
-) AS trades, LATERAL (
-    SELECT (
-        SELECT greatest(first_timestamp, since) FROM sealed_days
-        WHERE symbol = %(symbol)s AND day > since - interval '1 day' AND day < until
-          AND last_timestamp >= since AND first_timestamp < until
-        ORDER BY day LIMIT 1
-    ) AS first_filed, (
-        SELECT least(last_timestamp, until - interval '1 microsecond') FROM sealed_days
-        WHERE symbol = %(symbol)s AND day > since - interval '1 day' AND day < until
-          AND last_timestamp >= since AND first_timestamp < until
-        ORDER BY day DESC LIMIT 1
-    ) AS last_filed
-) AS filed, LATERAL (
-    SELECT min(minute) AS first_candle, max(minute) AS last_candle FROM candles
-    WHERE symbol = %(symbol)s AND minute >= since AND minute < until
-) AS candles, LATERAL (
-    SELECT min(hour) AS first_hour, max(hour) AS last_hour FROM hour_candles
-    WHERE symbol = %(symbol)s AND hour >= since AND hour < until
-) AS hours
-"""
 
 # The ends of the runs, in the order of the index: no sort, however many trades there are.
 _ENDS_OF_RUNS = """
@@ -119,45 +72,6 @@ GROUP BY trade_id
 ORDER BY trade_id
 LIMIT %(limit)s
 """
-
-
-def auditable_symbols() -> list[str]:
-    """The listed symbols of which something is stored, or should be; by name."""
-    return [name for name in _listed_symbols() if stored(name, Bounds()).everything or wanted.is_any_closed(name)]
-
-
-def is_known(symbol: str) -> bool:
-    """Whether the symbol is listed, or something of it is stored all the same."""
-    return symbol in _listed_symbols() or stored(symbol, Bounds()).everything is not None
-
-
-def stored(symbol: str, bounds: Bounds) -> Stored:
-    """What of the tape lies within the bounds."""
-    ((first, last, *ends),) = fetch_all(_STORED, symbol=symbol, start=bounds.start, end=bounds.end)
-    return Stored(None if first is None else (first, last), _whole_minutes(*ends[:2]), _whole_minutes(*ends[2:]))
-
-
-def chunks(symbol: str, span: Span) -> Iterator[Span]:
-    """The span in chunks that can be digested, without the time in which nothing is stored: sealed days, and some hours
-    of what is not sealed.
-
-    They begin and end with an hour, but for the ends of the span: no hour is in two of them.
-    """
-    since = span.since
-    while since < span.until and (everything := stored(symbol, Bounds(since, span.until)).everything) is not None:
-        chunk = _chunk(symbol, Span(max(floor_hour(everything.since), since), span.until), since)
-        yield chunk
-        since = chunk.until
-
-
-def _chunk(symbol: str, left: Span, not_before: datetime) -> Span:
-    """The next one of what is left."""
-    hours = Span(left.since, min(floor_hour(left.since) + CHUNK, left.until))
-    for day in touching(symbol, hours):
-        if day.span.since > hours.since:
-            return Span(hours.since, day.span.since)
-        return Span(max(day.span.since, not_before), min(day.span.until, left.until))
-    return hours
 
 
 def runs(symbol: str, span: Span, turns: Sequence[datetime] = ()) -> list[Run]:
@@ -251,11 +165,3 @@ def _ids_in_rows(symbol: str, span: Span, filed_ids: Sequence[Ids]) -> list[Ids]
         if ends:
             found.append(Ids(first_id, trade_id))
     return join(found)
-
-
-def _whole_minutes(first: datetime | None, last: datetime | None) -> Span | None:
-    return None if first is None or last is None else Span(floor_minute(first), floor_minute(last) + MINUTE)
-
-
-def _listed_symbols() -> list[str]:
-    return [name for (name,) in fetch_all("SELECT name FROM symbols ORDER BY name")]

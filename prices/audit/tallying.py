@@ -4,7 +4,7 @@ TapeFindings."""
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
-from prices.audit import reading
+from prices.audit import extent
 from prices.audit.contents import Hour, Minute
 from prices.audit.days import DayRead
 from prices.audit.findings import TapeFindings, WrongDay
@@ -46,7 +46,7 @@ def add_proven(tape: TapeFindings, symbol: str, hours: Sequence[Run]) -> None:
         tape.trades += hour.ids.size
         _add_ids(tape, hour.ids)
     for hour in (*hours[:1], *hours[-1:]):
-        if times := reading.stored(symbol, Bounds(*hour.span)).times:
+        if times := extent.stored(symbol, Bounds(*hour.span)).times:
             _add_times(tape, *times)
 
 

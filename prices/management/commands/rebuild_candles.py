@@ -15,7 +15,7 @@ from django.db import InterfaceError, OperationalError
 
 from prices import queries
 from prices.archive.reading import ArchiveUnavailable
-from prices.audit.reading import is_known
+from prices.audit.extent import is_known
 from prices.domain.intervals import floor_hour
 from prices.domain.times import HOUR, format_zulu
 from prices.management.asking import (

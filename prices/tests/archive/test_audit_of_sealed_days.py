@@ -7,7 +7,7 @@ from django.core.management import call_command
 from django.utils import timezone
 
 from prices import tape
-from prices.audit import auditor
+from prices.audit import pieces
 from prices.domain.times import DAY, HOUR
 from prices.models import Candle, Gap, HourCandle, Price, SealedDay
 from prices.tests.archive.days import DAY_ONE, a_day
@@ -304,8 +304,8 @@ def test_a_day_that_is_sealed_while_it_is_read_is_read_again(symbols, monkeypatc
             seal(DAY_ONE)
         return found
 
-    real = auditor.contents
-    monkeypatch.setattr(auditor, "contents", sealing_first)
+    real = pieces.contents
+    monkeypatch.setattr(pieces, "contents", sealing_first)
 
     code, report = audit_one("--full")
 
