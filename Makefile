@@ -41,7 +41,8 @@ run: install
 # which no browser may remember another's answers.
 DEMO := var/demo$(if $(filter 8000,$(PORT)),,-$(PORT))
 DEMO_SETTINGS := VAR_DIR=$(DEMO) DATABASE_URL= METRICS_PORT=0 KEEP_PAST_ANSWERS_S=0 SYMBOLS=BTCUSDT,ETHUSDT \
-	BINANCE_WS_URL=ws://127.0.0.1:$(EXCHANGE_PORT) BINANCE_REST_URL=http://127.0.0.1:$(EXCHANGE_PORT)
+	BINANCE_WS_URL=ws://127.0.0.1:$(EXCHANGE_PORT) BINANCE_REST_URL=http://127.0.0.1:$(EXCHANGE_PORT) \
+	BINANCE_ARCHIVE_URL=http://127.0.0.1:$(EXCHANGE_PORT) BACKFILL_HOURS=1
 demo: export ENV_FILE := $(DEMO).env
 demo: export COMMAND := ENV_FILE=$(ENV_FILE) $(BIN)/python manage.py
 demo: export EXCHANGE_PORT := $(EXCHANGE_PORT)

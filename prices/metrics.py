@@ -13,6 +13,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from prices import queries
+from prices.queries.archive import ArchiveState
 from prices.queries.deadline import ask_within
 from prices.queries.tape import TapeState
 from prices.status.health import WHOLE, Examiner
@@ -49,7 +50,9 @@ class TapeCollector(Collector):
 
 def _describe_tape(tape: TapeState, approximate_trades: int | None) -> Iterator[Metric]:
     if approximate_trades is not None:
-        yield GaugeMetricFamily("tracker_prices_rows", "Trades stored, as VACUUM last saw it.", approximate_trades)
+        yield GaugeMetricFamily(
+            "tracker_prices_rows", "Trades stored, in files too; as VACUUM last saw it.", approximate_trades
+        )
     age = GaugeMetricFamily("tracker_newest_trade_age_seconds", "Age of the newest trade.", labels=["symbol"])
     gaps = GaugeMetricFamily("tracker_open_gaps", "Gaps that are being healed.", labels=["symbol"])
     missing = GaugeMetricFamily("tracker_missing_trades", "Trades missing in open gaps.", labels=["symbol"])
@@ -68,10 +71,30 @@ def _describe_tape(tape: TapeState, approximate_trades: int | None) -> Iterator[
     for ingester in tape.ingesters:
         beat.add_metric([ingester.name], (tape.now - ingester.beat_at).total_seconds())
     yield from (age, gaps, missing, lacking, beat)
+    yield from _describe_archive(tape.archive)
     if tape.look.looked_at:
         look_age_s = (tape.now - tape.look.looked_at).total_seconds()
         yield GaugeMetricFamily("tracker_look_age_seconds", "Since all that is wanted was last looked at.", look_age_s)
     yield GaugeMetricFamily("tracker_whole", "Whether somebody looked lately, and nothing is missing.", _is_whole(tape))
+
+
+def _describe_archive(archive: ArchiveState) -> Iterator[Metric]:
+    days = GaugeMetricFamily("tracker_archive_days", "Days in files.", labels=["symbol"])
+    size = GaugeMetricFamily("tracker_archive_bytes", "Bytes of these files.", labels=["symbol"])
+    trades = GaugeMetricFamily("tracker_archive_trades", "Trades in these files.", labels=["symbol"])
+    not_emptied = GaugeMetricFamily(
+        "tracker_archive_days_not_emptied", "Days in files whose rows may be in the database too.", labels=["symbol"]
+    )
+    for one in archive.symbols:
+        days.add_metric([one.symbol], one.days)
+        size.add_metric([one.symbol], one.bytes)
+        trades.add_metric([one.symbol], one.trades)
+        not_emptied.add_metric([one.symbol], one.not_emptied)
+    yield from (days, size, trades, not_emptied)
+    yield GaugeMetricFamily("tracker_archive_days_due", "Days that are to be sealed.", archive.due)
+    yield GaugeMetricFamily(
+        "tracker_archive_files_in_trouble", "Files that are missing or altered.", len(archive.troubles)
+    )
 
 
 def _is_whole(tape: TapeState) -> bool:

@@ -1,18 +1,23 @@
 """Makes candles anew from the trades. In: a symbol and an hour. Out: how many of its candles were wrong, and are right.
 
-For tapes whose rows somebody changed or deleted by hand, or whose disk was broken. The writers of the symbol wait for
-the time that one hour takes. Only what differs is written: where all is right nothing is.
+For tapes whose rows somebody changed or deleted by hand, or whose disk was broken. Trades of a sealed day are read from
+its file, and from the rows that came since. The writers of the symbol wait for the time that one hour takes. Only what
+differs is written: where all is right nothing is.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from operator import add
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.db import connection, transaction
 
-from prices.domain.intervals import floor_hour
-from prices.domain.times import HOUR
+from prices.archive.hot import copy_rows
+from prices.archive.merging import Merge
+from prices.archive.reading import Filed, Replaced, filed, open_file
+from prices.archive.tally import MinuteValues, Tally
+from prices.domain.intervals import floor_hour, interval_start
+from prices.domain.times import DAY, HOUR
 from prices.roll_up import MINUTES_INTO_HOURS, TRADES_INTO_MINUTES
 from prices.tape import lock_symbols
 
@@ -38,6 +43,15 @@ _MINUTES_OF_TRADES = f"""
     WHERE symbol = %(symbol)s AND timestamp >= %(since)s AND timestamp < %(until)s
     GROUP BY 1, 2
 """  # noqa: S608  of constants
+# The same of a sealed day, of which a file holds the trades.
+_MINUTES_AS_TOLD = """
+    SELECT %(symbol)s::text COLLATE "C" AS symbol, timestamptz 'epoch' + minute_us * interval '1 microsecond' AS minute,
+           first_trade_id, last_trade_id, trade_count, open, high, low, close, volume
+    FROM unnest(
+        %(minutes)s::bigint[], %(firsts)s::bigint[], %(lasts)s::bigint[], %(counts)s::bigint[], %(opens)s::numeric[],
+        %(highs)s::numeric[], %(lows)s::numeric[], %(closes)s::numeric[], %(volumes)s::numeric[]
+    ) AS candle (minute_us, first_trade_id, last_trade_id, trade_count, open, high, low, close, volume)
+"""
 _HOURS_OF_CANDLES = f"""
     SELECT {MINUTES_INTO_HOURS}
     FROM candles
@@ -79,6 +93,7 @@ def _mend_sql(table: str, time: str, sound: str) -> str:
 
 _ROWS = ("sound", "kept", "excluded")
 _MEND_MINUTES = _mend_sql("candles", "minute", _MINUTES_OF_TRADES)
+_MEND_MINUTES_AS_TOLD = _mend_sql("candles", "minute", _MINUTES_AS_TOLD)
 _MEND_HOURS = _mend_sql("hour_candles", "hour", _HOURS_OF_CANDLES)
 # Candles that were wrong may have hidden that trades are missing: whoever looked at them has to look again.
 _LOOK_AGAIN = """
@@ -86,12 +101,19 @@ UPDATE hour_candles SET proven_at = NULL WHERE symbol = %(symbol)s AND hour = %(
 UPDATE coverage SET looked_at = NULL, checked_through_id = NULL, checked_minute = NULL WHERE symbol = %(symbol)s
 """
 
+# Each hour between the first and the last trade of a sealed day may hold trades.
 _ENDS = """
-SELECT least(first_trade, first_candle, first_hour), greatest(last_trade, last_candle, last_hour)
+SELECT least(first_trade, first_filed, first_candle, first_hour),
+       greatest(last_trade, last_filed, last_candle, last_hour)
 FROM (
     SELECT min(timestamp) AS first_trade, max(timestamp) AS last_trade FROM prices
     WHERE symbol = %(symbol)s AND timestamp >= %(since)s AND timestamp < %(until)s
 ) AS trades, (
+    SELECT min(greatest(first_timestamp, %(since)s)) AS first_filed,
+           max(least(last_timestamp, %(until)s::timestamptz - interval '1 microsecond')) AS last_filed
+    FROM sealed_days
+    WHERE symbol = %(symbol)s AND last_timestamp >= %(since)s AND first_timestamp < %(until)s
+) AS filed, (
     SELECT min(minute) AS first_candle, max(minute) AS last_candle FROM candles
     WHERE symbol = %(symbol)s AND minute >= %(since)s AND minute < %(until)s
 ) AS candles, (
@@ -111,20 +133,50 @@ def hours(symbol: str, since: datetime, until: datetime) -> tuple[datetime, date
 
 def hours_to_rebuild(symbol: str, since: datetime, until: datetime) -> Iterator[datetime]:
     """Each hour within the bounds in which anything is stored, in order; each is looked for when it is asked for."""
-    while found := hours(symbol, since, until):
+    while since < until and (found := hours(symbol, since, until)):
         yield found[0]
         since = found[0] + HOUR
 
 
 def rebuild_hour(symbol: str, hour: datetime) -> Rebuilt:
-    """Make the candles of this hour what its trades amount to. Raises django.db.Error, and has done nothing then."""
-    piece: dict[str, str | datetime] = {"symbol": symbol, "since": hour, "until": hour + HOUR}
+    """Make the candles of this hour what its trades amount to.
+
+    Raises django.db.Error and ArchiveUnavailable, and has done nothing then.
+    """
+    while True:
+        try:
+            return _rebuild_hour(symbol, hour)
+        except Replaced:
+            continue  # by the day's new file
+
+
+def _rebuild_hour(symbol: str, hour: datetime) -> Rebuilt:
+    piece: dict[str, Any] = {"symbol": symbol, "since": hour, "until": hour + HOUR}
     with transaction.atomic(), connection.cursor() as cursor:
         lock_symbols(cursor, [symbol])
-        cursor.execute(_MEND_MINUTES, piece)
+        sealed = filed(symbol, interval_start(hour, DAY))
+        if sealed is None:
+            cursor.execute(_MEND_MINUTES, piece)
+        else:
+            cursor.execute(_MEND_MINUTES_AS_TOLD, piece | _columns(_minutes(sealed, hour)))
         minutes = cursor.fetchone()
         cursor.execute(_MEND_HOURS, piece)
         rebuilt = Rebuilt(*minutes, *cursor.fetchone())
         if rebuilt.wrong_candles or rebuilt.wrong_hours:
             cursor.execute(_LOOK_AGAIN, piece)
     return rebuilt
+
+
+def _minutes(day: Filed, hour: datetime) -> dict[int, MinuteValues]:
+    """What the trades of an hour amount to, from the file of its day and from the rows that it lacks."""
+    tally = Tally()
+    with open_file(day) as file:
+        for batch in Merge([file.between(hour, hour + HOUR), [copy_rows(day.symbol, day.day, hour, hour + HOUR)]]):
+            tally.add(batch)
+    return tally.minutes
+
+
+def _columns(minutes: Mapping[int, MinuteValues]) -> dict[str, list[Any]]:
+    names = ("firsts", "lasts", "counts", "opens", "highs", "lows", "closes", "volumes")
+    values = [minutes[minute] for minute in sorted(minutes)]
+    return {"minutes": sorted(minutes)} | {name: [each[i] for each in values] for i, name in enumerate(names)}

@@ -4,6 +4,7 @@ from django.urls import path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
 from prices.api.coverage import CoverageView
+from prices.api.downloads import DownloadFormView, DownloadView
 from prices.api.health import HealthView
 from prices.api.trades import TradesView
 from prices.api.views import CandlesView, LatestView, MinMaxView, PriceAtSecondView
@@ -20,6 +21,8 @@ urlpatterns = [
     path("candles", CandlesView.as_view(), name="candles"),
     path("trades", TradesView.as_view(), name="trades"),
     path("coverage", CoverageView.as_view(), name="coverage"),
+    path("download", DownloadFormView.as_view(), name="download"),
+    path("download/<str:symbol>/<str:name>", DownloadView.as_view(), name="download-day"),
     path("movements", MovementsView.as_view(), name="movements"),
     path("stream", StreamView.as_view(), name="stream"),
     path("status", StatusView.as_view(), name="status"),

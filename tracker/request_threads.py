@@ -12,6 +12,7 @@ from typing import Any
 # Their views ask in threads of their own, with a deadline (prices/queries/deadline.py, prices/live/hub.py).
 ASKING_ELSEWHERE = frozenset({"/stream", "/status", "/health", "/metrics"})
 STATIC = "/static/"
+DOWNLOADS = "/download/"  # takes seconds; it closes its connection itself (prices/api/downloads.py)
 
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
@@ -20,7 +21,7 @@ Application = Callable[[Environ, StartResponse], Iterable[bytes]]
 
 def asks_the_database(path: str) -> bool:
     """Whether the answer is made with a database connection of the thread's own."""
-    return path not in ASKING_ELSEWHERE and not path.startswith(STATIC)
+    return path not in ASKING_ELSEWHERE and not path.startswith((STATIC, DOWNLOADS))
 
 
 def answer_in_few_threads(application: Application, threads: int, asks: Callable[[str], bool]) -> Application:

@@ -234,6 +234,10 @@ with JSON as data:
 An event's id is the server's time in milliseconds. Who comes back with it in the header Last-Event-ID gets the candles
 since then first; how soon to come back is told by a `retry` line. A wrong parameter is a 400 that names it. When all
 places are taken the answer is a 503 with Retry-After: ask /latest each second instead.
+
+**/download/BTCUSDT/2026-11-23.parquet** is every trade of that day (UTC) as a file; .csv, .feather and .zip (the CSV of
+the exchange's own archive) are the others. A day of which nothing is stored is a 404; a few are served at a time, and
+the next is a 503 with Retry-After.
 """
 
 SPECTACULAR_SETTINGS = {

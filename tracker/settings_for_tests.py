@@ -9,6 +9,7 @@ from pathlib import Path
 
 _DEFAULTS = {
     "ALLOWED_HOSTS": "localhost,127.0.0.1,[::1],testserver",
+    "BACKFILL_HOURS": "0",  # a test that wants a past says so
     "BINANCE_REST_URL": "http://127.0.0.1:9",  # nobody listens there: a test that forgets the simulator fails at once
     "BINANCE_WS_URL": "ws://127.0.0.1:9",
     "DATABASE_URL": os.environ.get("DATABASE_URL", ""),

@@ -1,6 +1,6 @@
 # ruff: noqa: ARG002  the signatures are Django's
 """The admin: symbols can be added, tracked and untracked; coverage can be changed by two actions; trades, candles
-and gaps can be read, never changed.
+and gaps can be read, never changed, and so can sealed days.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -11,10 +11,13 @@ from django.contrib.admin.widgets import AdminTextInputWidget
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 
+from prices import queries
 from prices.admin.columns import MICROSECOND, MINUTE, SECOND, digits, ids, shown_time, time
 from prices.admin.coverage import CoverageAdmin
 from prices.admin.lists import ReadOnlyAdmin, SymbolFilter, TapeAdmin
-from prices.models import Audit, Candle, Coverage, Gap, HourCandle, Ingester, Price, Symbol
+from prices.coverage import disk_in_words
+from prices.models import Audit, Candle, Coverage, Gap, HourCandle, Ingester, Price, SealedDay, Symbol
+from prices.status.words import sealed_in_words
 
 if TYPE_CHECKING:
     ModelAdmin = admin.ModelAdmin[Any]
@@ -38,8 +41,15 @@ class SymbolAdmin(ModelAdmin):
     """No deletion: the trades of a symbol would be left without it."""
 
     form = SymbolForm
-    list_display = ["name", "tracked", "trouble"]
+    list_display = ["name", "tracked", "archive", "trouble"]
     list_editable = ["tracked"]
+
+    @admin.display(empty_value="-")
+    def archive(self, symbol: Symbol) -> str | None:
+        for one in queries.archive_state().symbols:
+            if one.symbol == symbol.name:
+                return "sealed " + sealed_in_words(f"{one.newest:%Y-%m-%d}", one.days, one.bytes)
+        return None
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name == "name":
@@ -146,6 +156,46 @@ class GapAdmin(ReadOnlyAdmin):
         _next_attempt,
         "last_error",
     )
+
+
+class TroubleFilter(admin.SimpleListFilter):
+    title = "file"
+    parameter_name = "file"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("trouble", "In trouble"), ("sound", "Sound")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if self.value() is None:
+            return queryset
+        return queryset.exclude(trouble="") if self.value() == "trouble" else queryset.filter(trouble="")
+
+
+@admin.display(description="size", ordering="bytes")
+def _size(sealed: Any) -> str:
+    return disk_in_words(sealed.bytes, 1)
+
+
+@admin.register(SealedDay)
+class SealedDayAdmin(ReadOnlyAdmin):
+    list_filter = [SymbolFilter, TroubleFilter]
+    ordering = ["-day", "symbol"]
+    list_display_links = None  # the list shows all there is
+    list_display = (
+        "symbol",
+        time("day", "%Y-%m-%d"),
+        ids("trade_count", "trades"),
+        _size,
+        ids("first_trade_id", "first id"),
+        ids("last_trade_id", "last id"),
+        time("sealed_at", SECOND),
+        time("emptied_at", SECOND),
+        time("checked_at", SECOND),
+        "trouble",
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return super().get_queryset(request).defer("ids")
 
 
 @admin.display(description="trades/s", ordering="trades_per_second")

@@ -58,7 +58,8 @@ class HealthView(APIView):
     Whole means that somebody has looked at all that is wanted within the last 30 s, by the database's clock, and
     nothing of it was missing. Reasons to fail are: the database does not answer; no ingester has shown a heartbeat for
     30 s; nobody has looked for missing trades for 30 s; an ingester refuses what the exchange sends; a tracked symbol
-    is not followed, unknown to the exchange, or stale; missing trades could not be fetched for 5 minutes.
+    is not followed, unknown to the exchange, or stale; missing trades could not be fetched for 5 minutes; a file of the
+    archive is missing or altered.
 
     A symbol is stale when its newest trade is older than a minute and than 20 times its usual silence (older than an
     hour when it has had less than 20 trades to judge by, and a day at most), or when 5 minutes after it was first seen

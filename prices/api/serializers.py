@@ -44,6 +44,10 @@ class CandleSerializer(serializers.Serializer[Any]):
     volume = serializers.CharField(help_text="In units of the base asset.")
     trade_count = serializers.IntegerField()
     complete = serializers.BooleanField(help_text="True: every trade of the interval is provably in it.")
+    # Fields are taken out of the class before its own `source` would be hidden.
+    source = serializers.ChoiceField(  # type: ignore[assignment]
+        ["tape", "exchange"], help_text="exchange: by the exchange's own candles, whose trades are not all here yet."
+    )
 
 
 class TradeSerializer(serializers.Serializer[Any]):

@@ -122,6 +122,9 @@ class CandlesView(APIView):
     being healed; for ever where the exchange itself has lost trades; and for the first candles of the tape, before
     which nothing was seen. A second is complete when its minute is.
 
+    source is tape where the candle is made of the trades that are here. It is exchange for the past of a symbol that is
+    new: there the exchange's own candles are told until the trades are here, for three days at most, never complete.
+
     Accept: text/csv or format=csv asks for CSV with a header; times=ms and times=us ask for numbers since 1970.
     """
 

@@ -6,7 +6,7 @@ as trades of it may still come: while a gap in it is being healed, and until loo
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from prices.domain.intervals import interval_start
 from prices.domain.times import DAY
@@ -80,12 +80,20 @@ def due_days(now: datetime, after_days: int) -> Iterator[Due]:
 
     A day is over for the tape half an hour after its end: trades are on their way for a while, and clocks differ.
     """
-    if after_days < 1:
-        return
-    today = interval_start(now - timedelta(minutes=30), DAY)
-    rows = fetch_all(_HOT_DAYS, before=today, old=today - after_days * DAY)
-    for symbol, is_sealed, day, trades, first_id, last_id in rows:
+    for symbol, is_sealed, day, trades, first_id, last_id in _find(now, after_days):
         yield Due(symbol, day, trades, is_sealed, _waits_for(symbol, day, first_id, last_id))
+
+
+def count_due(now: datetime, after_days: int) -> int:
+    """How many days are due at `now`, with those that wait."""
+    return len(_find(now, after_days))
+
+
+def _find(now: datetime, after_days: int) -> list[tuple[Any, ...]]:
+    if after_days < 1:
+        return []
+    today = interval_start(now - timedelta(minutes=30), DAY)
+    return fetch_all(_HOT_DAYS, before=today, old=today - after_days * DAY)
 
 
 def _waits_for(symbol: str, day: datetime, first_id: int | None, last_id: int | None) -> str:

@@ -17,6 +17,14 @@ from prices.tape.days import candles_of_day, delete_sealed
 
 PIECE_TRADES = WINDOW_TRADES // 10
 
+_NOTE_IF_EMPTY = """
+UPDATE sealed_days SET emptied_at = now()
+WHERE symbol = %(symbol)s AND day = %(day)s AND emptied_at IS NULL
+  AND NOT EXISTS (
+      SELECT FROM prices WHERE symbol = %(symbol)s AND timestamp >= %(day)s AND timestamp < %(until)s
+  )
+"""
+
 
 def empty(symbol: str, day: datetime, on_progress: Callable[[int], object] = lambda _: None) -> int:
     """Take the sealed day's rows out of `prices`; return how many. `on_progress` is told of each piece.
@@ -48,6 +56,12 @@ def _take_out(
 def not_emptied() -> list[tuple[str, datetime]]:
     """The sealed days of which rows may still be in `prices`."""
     return list(SealedDay.objects.filter(emptied_at=None).order_by("symbol", "day").values_list("symbol", "day"))
+
+
+def note_if_empty(symbol: str, day: datetime) -> None:
+    """Put on record that nothing of the sealed day needs to be taken out, where `prices` has no row of that day."""
+    with connection.cursor() as cursor:
+        cursor.execute(_NOTE_IF_EMPTY, {"symbol": symbol, "day": day, "until": day + DAY})
 
 
 def make_room() -> None:

@@ -1,10 +1,10 @@
 """One file of the archive: a day of a symbol in Parquet. In: batches of trades in the order of their ids. Out: a file
 on the disk for good, and from it the same trades again, by id or by time.
 
-Ids, times and prices are packed by their differences, quantities byte by byte: 8 to 9 bytes a trade, where the default
-encoding takes 13. Every page carries a checksum, and what tells where the pages are is known by its SHA-256, so that no
-trade is ever read from a file that was altered. Files are never mapped into memory: one that is cut would end the
-process.
+Ids, times and prices are packed by their differences, quantities by their number in a list: 8 to 9 bytes a trade, where
+the default encoding takes 13, and all of it can be read by DuckDB and Polars too. Every page carries a checksum, and
+what tells where the pages are is known by its SHA-256, so that no trade is ever read from a file that was altered.
+Files are never mapped into memory: one that is cut would end the process.
 """
 
 import hashlib
@@ -12,6 +12,7 @@ import os
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 from decimal import Decimal
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,7 +30,6 @@ _ENCODINGS = {
     "trade_id": "DELTA_BINARY_PACKED",
     "timestamp": "DELTA_BINARY_PACKED",
     "price": "DELTA_BINARY_PACKED",
-    "quantity": "BYTE_STREAM_SPLIT",
     "buyer_is_maker": "PLAIN",
 }
 _MAGIC = b"PAR1"
@@ -66,17 +66,8 @@ def write(path: Path, batches: Iterable[pa.RecordBatch]) -> Tally:
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with path.open("wb") as file:
-            with pq.ParquetWriter(
-                file,
-                TRADES,
-                compression="zstd",
-                compression_level=3,
-                use_dictionary=False,
-                column_encoding=_ENCODINGS,
-                store_decimal_as_integer=True,
-                write_page_checksum=True,
-            ) as writer:
-                for batch in _of_size(batches, ROW_GROUP):
+            with new_writer(file) as writer:
+                for batch in of_size(batches, ROW_GROUP):
                     tally.add(batch)
                     writer.write_batch(batch, row_group_size=ROW_GROUP)
             file.flush()
@@ -85,6 +76,20 @@ def write(path: Path, batches: Iterable[pa.RecordBatch]) -> Tally:
         path.unlink(missing_ok=True)
         raise
     return tally
+
+
+def new_writer(sink: Any) -> pq.ParquetWriter:
+    """Writes batches of TRADES into an open file, or what looks like one, as the archive's files are."""
+    return pq.ParquetWriter(
+        sink,
+        TRADES,
+        compression="zstd",
+        compression_level=3,
+        use_dictionary=["quantity"],  # DuckDB and Polars can't read decimals of its size split byte by byte
+        column_encoding=_ENCODINGS,
+        store_decimal_as_integer=True,
+        write_page_checksum=True,
+    )
 
 
 def prove(path: Path) -> FileProof:
@@ -98,7 +103,7 @@ def prove(path: Path) -> FileProof:
         with pa.OSFile(str(path), "rb") as source:
             footer = _footer(source)
     except OSError as error:
-        raise Damaged(_reason(error)) from error
+        raise Damaged(reason(error)) from error
     return FileProof(size, whole.hexdigest(), hashlib.sha256(footer).hexdigest())
 
 
@@ -116,7 +121,7 @@ class DayFile:
         try:
             self._source = pa.OSFile(str(path), "rb")
         except OSError as error:
-            raise Damaged(_reason(error)) from error
+            raise Damaged(reason(error)) from error
         try:
             found = hashlib.sha256(_footer(self._source)).hexdigest()
             if found != footer_sha256:
@@ -126,7 +131,7 @@ class DayFile:
             self._file = pq.ParquetFile(self._source, page_checksum_verification=True)
         except (OSError, pa.ArrowException) as error:
             self.close()
-            raise Damaged(_reason(error)) from error
+            raise Damaged(reason(error)) from error
         except Damaged:
             self.close()
             raise
@@ -162,16 +167,12 @@ class DayFile:
         Times may run a little against ids, so more than one row group may hold it.
         """
         spans = [span for span in self._spans("timestamp") if span[1] <= instant]
-        # What is all before the instant holds a trade at its end: no earlier one is the last.
-        reached = max((last for _, _, last in spans if last <= instant), default=None)
-        if self._counting is not None:
-            reached = None  # that trade may be one that does not count yet
-        found = [
-            self._last_of(place, instant)
-            for place, _, last in spans
-            if reached is None or last > instant or last == reached
-        ]
-        return max((last for last in found if last), default=None)
+        best: LastTrade | None = None
+        for place, _, last in sorted(spans, key=itemgetter(2), reverse=True):
+            if best is not None and last < best.timestamp:
+                break  # nor does any other reach so far
+            best = max((found for found in (best, self._last_of(place, instant)) if found), default=None)
+        return best
 
     def _last_of(self, place: int, instant: datetime) -> LastTrade | None:
         batch = self._read(place, LastTrade.columns())
@@ -195,7 +196,7 @@ class DayFile:
         try:
             table = self._file.read_row_group(place, columns=columns, use_threads=False)
         except (OSError, pa.ArrowException) as error:
-            raise Damaged(_reason(error)) from error
+            raise Damaged(reason(error)) from error
         batch = table.combine_chunks().to_batches()[0]
         return batch if self._counting is None else _only(self._counting, batch)
 
@@ -236,7 +237,7 @@ def _footer(source: pa.OSFile) -> bytes:
     return footer
 
 
-def _of_size(batches: Iterable[pa.RecordBatch], rows: int) -> Iterator[pa.RecordBatch]:
+def of_size(batches: Iterable[pa.RecordBatch], rows: int) -> Iterator[pa.RecordBatch]:
     """The same rows, in batches of so many; the last one may be shorter. No batch is empty."""
     kept: list[pa.RecordBatch] = []
     missing = rows
@@ -257,7 +258,8 @@ def _one(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
     return batches[0] if len(batches) == 1 else pa.Table.from_batches(batches).combine_chunks().to_batches()[0]
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
+    """Why a file can't be used, in words."""
     if isinstance(error, FileNotFoundError):
         return "it is not there"
     if isinstance(error, PermissionError):

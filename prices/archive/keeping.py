@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from django.db.models.functions import Now
 
+from prices.archive.checking import look_at_files
 from prices.archive.due import Due, due_days
 from prices.archive.emptying import empty, make_room, not_emptied
 from prices.archive.places import Busy, only_writer_of
@@ -63,6 +64,7 @@ def keep(now: datetime, after_days: int, watcher: Watcher | None = None) -> Roun
             done.sealed.append(sealed)
     if done.taken_out:
         make_room()
+    done.hindered.extend(trouble.sentence for trouble in look_at_files())
     return done
 
 

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from prices.audit.contents import CandleValues, Hour, Minute
-from prices.audit.findings import ExchangeFindings, KlineDifference, SymbolAudit
+from prices.audit.findings import ExchangeFindings, FileFindings, KlineDifference, SymbolAudit
+from prices.audit.leftovers import Content
 from prices.audit.spans import Bounds
 from prices.audit.text import mending_command
 from prices.binance.rest import Kline
@@ -35,7 +36,8 @@ def _audit(audit: SymbolAudit, keep: int | None) -> dict[str, Any]:
         "first_time": tape.first_time and format_zulu(tape.first_time),
         "last_time": tape.last_time and format_zulu(tape.last_time),
         "proven_before": {"hours": tape.proven_hours, "trades": tape.proven_trades},
-        "read_now": {"hours": tape.hours, "trades": tape.trades - tape.proven_trades, "noted": tape.is_noted},
+        "read_now": {"hours": tape.hours, "trades": tape.read_now, "noted": tape.is_noted},
+        "sealed_days": _sealed_days(tape.files),
         "wanted": {**_ids(audit.wanted.runs, keep), "stored_outside": audit.wanted.stored_outside},
         "missing_ids": {kind: _ids(runs, keep) for kind, runs in audit.missing._asdict().items()},
         "duplicates": {
@@ -58,6 +60,35 @@ def _audit(audit: SymbolAudit, keep: int | None) -> dict[str, Any]:
         },
         "mend_candles": mending_command(audit),
         "exchange": audit.exchange and _exchange(audit.exchange),
+    }
+
+
+def _sealed_days(files: FileFindings) -> dict[str, Any]:
+    return {
+        "proven": {"days": files.days, "hashed_now": files.hashed, "read_now": files.read, "trades": files.trades},
+        "wrong": {
+            "count": files.wrong.count,
+            "details": [
+                {"day": f"{each.day:%Y-%m-%d}", "path": str(each.path), "reason": each.reason}
+                for each in files.wrong.kept
+            ],
+        },
+        "rows_unlike_files": {
+            "count": files.contradictions.count,
+            "details": [
+                {"trade_id": each.trade_id, "row": _content(each.row), "file": _content(each.file)}
+                for each in files.contradictions.kept
+            ],
+        },
+    }
+
+
+def _content(content: Content) -> dict[str, Any]:
+    return {
+        "timestamp": format_zulu(content.timestamp),
+        "price": plain_digits(content.price),
+        "quantity": plain_digits(content.quantity),
+        "buyer_is_maker": content.buyer_is_maker,
     }
 
 

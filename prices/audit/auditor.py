@@ -1,5 +1,5 @@
 """Proves a symbol's tape. In: a symbol, and a stretch of time if not all of it. Out: a SymbolAudit, and a note in the
-candles of hours which of them are proven (`proofs.py`): those are not read again.
+candles of hours which of them are proven (`proofs.py`), and of sealed days whose files are (`sealed.py`).
 
 The tape is read chunk by chunk while an ingester may be writing: what a chunk shows is of one moment, and a hole counts
 when it is still there at a second look (`missing.py`).
@@ -8,21 +8,24 @@ when it is still there at a second look (`missing.py`).
 import time
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from django.utils import timezone
 
-from prices.audit import proofs, reading, wanted
-from prices.audit.contents import contents
+from prices.audit import proofs, reading, sealed, wanted
+from prices.audit.contents import Contents, contents
+from prices.audit.days import DayRead, read_day
+from prices.audit.days import Wanted as WantedOfDays
 from prices.audit.exchange import ExchangeComparison, comparable
-from prices.audit.findings import Findings, GapCounts, SymbolAudit, TapeFindings
+from prices.audit.findings import FileFindings, Findings, GapCounts, SymbolAudit, TapeFindings
 from prices.audit.ids import REASONS, Repeat, Run, find_repeats
 from prices.audit.missing import SETTLE, Read, settle
 from prices.audit.reading import Duplicate
+from prices.audit.sealed import Sealed, steadily, touching
 from prices.audit.spans import Bounds, Span, without
-from prices.audit.tallying import add_hours, add_minutes, add_proven
+from prices.audit.tallying import add_day, add_hours, add_minutes, add_proven
 from prices.audit.wanted import Era
 from prices.binance.rest import RestClient
 from prices.domain.ids import count
@@ -41,6 +44,16 @@ class _Plan(NamedTuple):
     over_before: datetime
     proven: list[Run]
     stretches: list[Span]
+    of_days: WantedOfDays
+
+
+class _Piece(NamedTuple):
+    """A chunk, and what was read of it; `day` is the sealed one that it is of."""
+
+    chunk: Span
+    runs: list[Run]
+    contents: Contents | None
+    day: DayRead | None
 
 
 def audit_symbol(
@@ -55,16 +68,18 @@ def audit_symbol(
 ) -> SymbolAudit:
     """Audit the tape within `bounds` (whole minutes); with a `client`, against the exchange as well.
 
-    `full`: read the hours too that were proven before; against the exchange they always are, since quote volumes are in
-    no candle. `keep`: how many findings of a kind are kept with their details, None for all. `on_progress` is told the
-    share that is done, 0 to 1. Raises django.db.Error and ExchangeRefused.
+    `full`: read the hours too that were proven before, and all files, trade by trade; against the exchange they always
+    are, since quote volumes are in no candle. `keep`: how many findings of a kind are kept with their details, None for
+    all. `on_progress` is told the share that is done, 0 to 1. Raises django.db.Error and ExchangeRefused.
     """
-    plan = _plan(symbol, bounds, everything=full or client is not None)
+    of_days = WantedOfDays(full, full or client is not None, client is not None, keep)
+    plan = _plan(symbol, bounds, of_days)
     comparison = None
     if client is not None:
         findings = comparable(bounds, reading.stored(symbol, bounds).minutes, plan.over_before, keep, plan.turns)
         comparison = ExchangeComparison(client, symbol, findings, [ids for era in plan.eras for ids in era.runs], sleep)
-    tape = TapeFindings(Findings(keep), Findings(keep), is_noted=proofs.can_be_noted())
+    files = FileFindings(Findings(keep), Findings(keep), Findings(keep))
+    tape = TapeFindings(files, Findings(keep), Findings(keep), is_noted=proofs.can_be_noted())
     add_proven(tape, symbol, plan.proven)
     runs = [*plan.proven, *_read(plan, tape, comparison, on_progress)]
     read = _with_neighbours(plan, runs)
@@ -76,26 +91,28 @@ def audit_symbol(
         tape=tape,
         wanted=settled.wanted,
         missing=settled.missing,
-        repeated=count(repeat.ids for repeat in repeats),
-        duplicates=_first_duplicates(symbol, repeats, keep),
+        repeated=count(repeat.ids for repeat in repeats) + files.repeated.count,
+        duplicates=[*files.repeated.kept, *_first_duplicates(symbol, repeats, keep)][:keep],
         gaps=_count_gaps(settled.gaps),
         exchange=comparison.findings if comparison else None,
     )
 
 
-def _plan(symbol: str, bounds: Bounds, *, everything: bool) -> _Plan:
+def _plan(symbol: str, bounds: Bounds, of_days: WantedOfDays) -> _Plan:
     over_before = timezone.now() - SETTLE
     eras = wanted.eras(symbol)
     turns = wanted.turns(eras)
-    proven = [] if everything else proofs.proven_hours(symbol, bounds, turns)
+    proven = [] if of_days.read_everything else proofs.proven_hours(symbol, bounds, turns)
     stored = reading.stored(symbol, bounds).everything
-    stretches = without(_to_the_hour(stored, bounds), [run.span for run in proven]) if stored else []
-    return _Plan(symbol, bounds, eras, turns, over_before, proven, stretches)
+    stretches = without(_widened(symbol, stored, bounds), [run.span for run in proven]) if stored else []
+    return _Plan(symbol, bounds, eras, turns, over_before, proven, stretches, of_days)
 
 
-def _to_the_hour(stored: Span, bounds: Bounds) -> Span:
-    """Whole hours, within the bounds: their candles may be growing with trades that come meanwhile."""
+def _widened(symbol: str, stored: Span, bounds: Bounds) -> Span:
+    """Whole hours, whose candles may be growing with trades that come meanwhile, or sealed days; within the bounds."""
     since, until = floor_hour(stored.since), floor_hour(stored.until - MINUTE) + HOUR
+    for day in (*touching(symbol, Span(since, since + HOUR)), *touching(symbol, Span(until - HOUR, until))):
+        since, until = min(since, day.span.since), max(until, day.span.until)
     return Span(max(since, bounds.start or since), min(until, bounds.end or until))
 
 
@@ -104,18 +121,56 @@ def _read(
 ) -> Iterator[Run]:
     """Read what was not proven before, and note what is proven now. Out: the ids that are stored there."""
     for chunk in _chunks(plan, on_progress):
-        read = contents(plan.symbol, chunk, with_quote_volume=comparison is not None)
-        runs = reading.runs(plan.symbol, chunk, plan.turns)
-        add_minutes(tape, read.minutes)
-        add_hours(tape, read.hours, plan.bounds)
-        if tape.is_noted:
-            repeats = find_repeats(runs)
-            proofs.note(plan.symbol, proofs.judge(read, repeats, plan.bounds, plan.over_before, plan.turns))
-        if comparison:
-            comparison.compare(chunk, runs, {minute.minute: minute for minute in read.minutes})
-        yield from runs
+        for piece in _pieces(plan, chunk):
+            _add(plan, tape, piece)
+            if comparison:
+                _compare(comparison, piece)
+            yield from piece.runs
     if comparison:
         comparison.finish()
+
+
+def _pieces(plan: _Plan, chunk: Span) -> Iterator[_Piece]:
+    """One, unless a day of it was sealed since the chunk was cut."""
+    piece = steadily(plan.symbol, chunk, lambda days: _read_piece(plan, chunk, days))
+    if piece is not None:
+        yield piece
+        return
+    for part in reading.chunks(plan.symbol, chunk):
+        yield from _pieces(plan, part)
+
+
+def _read_piece(plan: _Plan, chunk: Span, days: Sequence[Sealed]) -> _Piece | None:
+    if any(chunk.since < day.span.since or chunk.until > day.span.until for day in days):
+        return None
+    runs = reading.runs_with(plan.symbol, chunk, plan.turns, days)
+    if not days:
+        read = contents(plan.symbol, chunk, with_quote_volume=plan.of_days.with_quote_volume)
+        return _Piece(chunk, runs, read, None)
+    day = read_day(days[0], chunk, plan.of_days)
+    return _Piece(chunk, runs, day.contents, day)
+
+
+def _add(plan: _Plan, tape: TapeFindings, piece: _Piece) -> None:
+    """Count what was read, and note what is proven by it."""
+    if piece.day:
+        add_day(tape, piece.day)
+        if tape.is_noted:
+            sealed.note(piece.day.day, piece.day.trouble, is_hashed=bool(piece.day.proof and piece.day.proof.is_hashed))
+    if piece.contents:
+        add_minutes(tape, piece.contents.minutes)
+        add_hours(tape, piece.contents.hours, plan.bounds)
+        if tape.is_noted:
+            repeats = find_repeats(piece.runs)
+            judged = proofs.judge(piece.contents, repeats, plan.bounds, plan.over_before, plan.turns)
+            proofs.note(plan.symbol, judged)
+
+
+def _compare(comparison: ExchangeComparison, piece: _Piece) -> None:
+    if piece.contents is None:
+        comparison.pass_over(piece.chunk, piece.runs)
+    else:
+        comparison.compare(piece.chunk, piece.runs, {minute.minute: minute for minute in piece.contents.minutes})
 
 
 def _chunks(plan: _Plan, on_progress: Callable[[float], object]) -> Iterator[Span]:

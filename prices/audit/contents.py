@@ -1,19 +1,23 @@
-"""What minutes and hours of the tape amount to. In: a symbol and a stretch of time. Out: for each minute and hour what
-its trades amount to, and what its candle says.
+"""What minutes and hours of the tape amount to. In: a symbol and a stretch of time, and what trades in files amount to
+there (`filed.py`). Out: for each minute and hour what its trades amount to, and what its candle says.
 
-It reads every trade of the stretch, along the index of the unique key. It shares no arithmetic with the writer
+It reads every row of the stretch, along the index of the unique key. It shares no arithmetic with the writer
 (`prices/tape`), so that the two can be held against each other.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from decimal import Decimal
+from decimal import Context, Decimal, localcontext
 from typing import Any, NamedTuple
 
 from prices.audit.spans import Span
+from prices.domain.ids import Ids
 from prices.domain.intervals import floor_hour
+from prices.id_runs import to_multirange
 from prices.storage.rows import fetch_all
+
+_EXACT = Context(prec=100)
 
 
 class CandleValues(NamedTuple):
@@ -77,6 +81,7 @@ WITH traded AS (
            sum(ceil(price * quantity * 100000000)) FILTER (WHERE %(with_quote_volume)s) AS most_quote_volume
     FROM prices
     WHERE symbol = %(symbol)s AND timestamp >= %(since)s AND timestamp < %(until)s
+      AND NOT trade_id <@ %(filed_ids)s::int8multirange
     GROUP BY 1
 ), kept AS (
     SELECT minute, open, high, low, close, volume, trade_count, first_trade_id, last_trade_id
@@ -99,14 +104,49 @@ ORDER BY 1, 2
 """
 
 
-def contents(symbol: str, span: Span, *, with_quote_volume: bool = False) -> Contents:
-    """The minutes in which there are trades or a candle, and the hours that these minutes lie in or that have one."""
-    rows = fetch_all(_CONTENTS, symbol=symbol, **span._asdict(), with_quote_volume=with_quote_volume)
-    minutes = [_minute(row) for is_hour, *row in rows if not is_hour]
+def contents(
+    symbol: str,
+    span: Span,
+    *,
+    with_quote_volume: bool = False,
+    filed_ids: Sequence[Ids] = (),
+    filed: Iterable[Minute] = (),
+) -> Contents:
+    """The minutes in which there are trades or a candle, and the hours that these minutes lie in or that have one.
+
+    `filed_ids`: of the trades that are in a file; rows of them are left out. `filed`: what these trades amount to.
+    """
+    parameters = {"symbol": symbol, **span._asdict(), "filed_ids": to_multirange(filed_ids)}
+    rows = fetch_all(_CONTENTS, **parameters, with_quote_volume=with_quote_volume)
+    in_rows = {minute.minute: minute for is_hour, *row in rows if not is_hour for minute in [_minute(row)]}
+    minutes = _all_together(in_rows, {minute.minute: minute for minute in filed})
     candles = {row[0]: CandleValues(*row[9:17]) for is_hour, *row in rows if is_hour}
     trades = _fold_into_hours(minutes)
     hours = [Hour(hour, trades.get(hour), candles.get(hour)) for hour in sorted(trades | candles)]
     return Contents(minutes, hours)
+
+
+def _all_together(some: Mapping[datetime, Minute], others: Mapping[datetime, Minute]) -> list[Minute]:
+    both = {key: together(some[key], others[key]) for key in some.keys() & others.keys()}
+    return [minute for _, minute in sorted({**some, **others, **both}.items())]
+
+
+def together(one: Minute, other: Minute) -> Minute:
+    """The same minute with the trades of both, which have no id in common."""
+    trades = [each.trades for each in (one, other) if each.trades]
+    first_times = [each.first_time for each in (one, other) if each.first_time]
+    last_times = [each.last_time for each in (one, other) if each.last_time]
+    quote_volumes = [each.quote_volume for each in (one, other) if each.quote_volume]
+    return Minute(
+        one.minute,
+        _fold(trades) if trades else None,
+        one.candle or other.candle,
+        min(first_times, default=None),
+        max(last_times, default=None),
+        (_exact_sum(least for least, _ in quote_volumes), _exact_sum(most for _, most in quote_volumes))
+        if quote_volumes
+        else None,
+    )
 
 
 def _minute(row: Sequence[Any]) -> Minute:
@@ -139,8 +179,14 @@ def _fold(values: Sequence[CandleValues]) -> CandleValues:
         high=max(each.high for each in values),
         low=min(each.low for each in values),
         close=last.close,
-        volume=sum((each.volume for each in values), Decimal(0)),
+        volume=_exact_sum(each.volume for each in values),
         trade_count=sum(each.trade_count for each in values),
         first_trade_id=first.first_trade_id,
         last_trade_id=last.last_trade_id,
     )
+
+
+def _exact_sum(values: Iterable[Decimal]) -> Decimal:
+    """Exact, whatever the number of digits."""
+    with localcontext(_EXACT):
+        return sum(values, Decimal(0))

@@ -53,19 +53,25 @@ class ExchangeComparison:
         if runs and self._last_id is not None:
             between = [Ids(self._last_id + 1, min(runs).ids.first - 1)]
             if between[0].size > 0 and not intersection(between, self._wanted):
-                self._skip(chunk.since)
+                self._skip(chunk.since, "no trade of it is wanted")
         self._last_id = max((run.ids.last for run in runs), default=self._last_id)
         self._advance(chunk.until, minutes)
+
+    def pass_over(self, chunk: Span, runs: Sequence[Run]) -> None:
+        """Leave the chunk out: nobody knows what the file of its day held."""
+        self._advance(chunk.since, {})
+        self._skip(chunk.until, "the archive's file of it can't be used")
+        self._last_id = max((run.ids.last for run in runs), default=self._last_id)
 
     def finish(self) -> None:
         """Compare what is left, where the tape has nothing."""
         if self.findings.span is not None:
             self._advance(self.findings.span.until, {})
 
-    def _skip(self, until: datetime) -> None:
+    def _skip(self, until: datetime, reason: str) -> None:
         if self._next is not None and self._next < until:
             self.findings.notes.append(
-                f"{self._next:%Y-%m-%dT%H:%MZ} to {until:%Y-%m-%dT%H:%MZ} is not compared: no trade of it is wanted"
+                f"{self._next:%Y-%m-%dT%H:%MZ} to {until:%Y-%m-%dT%H:%MZ} is not compared: {reason}"
             )
             self._next = until
 

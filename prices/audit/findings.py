@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Generic, NamedTuple, TypeVar
 
 from prices.audit.contents import Hour, Minute
 from prices.audit.ids import Missing
+from prices.audit.leftovers import Contradiction
 from prices.audit.missing import Wanted
 from prices.audit.reading import Duplicate
 from prices.audit.spans import Bounds, Span
@@ -28,6 +30,10 @@ class Findings(Generic[T]):
         if self.keep is None or len(self.kept) < self.keep:
             self.kept.append(finding)
 
+    def add_all(self, others: "Findings[T]") -> None:
+        self.count += others.count
+        self.kept = [*self.kept, *others.kept][: self.keep]
+
 
 class KlineDifference(NamedTuple):
     """A minute of which tape and exchange tell different things; None: without trades."""
@@ -46,6 +52,36 @@ class GapCounts(NamedTuple):
     begun_anew: int
 
 
+class WrongDay(NamedTuple):
+    """A sealed day whose file can't be used, or is not as it is on record; `reason` says why."""
+
+    day: datetime
+    path: Path
+    reason: str
+
+
+@dataclass
+class FileFindings:
+    """What was found of the files of sealed days.
+
+    `days` were proven, `hashed` of them by their SHA-256 now, the others have not been touched since the last time.
+    `read`: those whose rows were read too. `trades`: of those that were not. `contradictions`: rows of `prices` that
+    say something else than the file that has them too; `repeated`, those that are under another time.
+    """
+
+    wrong: Findings[WrongDay]
+    contradictions: Findings[Contradiction]
+    repeated: Findings[Duplicate]
+    days: int = 0
+    hashed: int = 0
+    read: int = 0
+    trades: int = 0
+
+    @property
+    def is_any(self) -> bool:
+        return bool(self.days or self.wrong.count)
+
+
 @dataclass
 class TapeFindings:
     """What the trades are, and where their candles are wrong.
@@ -53,6 +89,8 @@ class TapeFindings:
     `minutes` and `hours` were read now, `proven_hours` with their `proven_trades` were proven before. `wrong_span`: the
     whole hours from the first to the last wrong candle. `is_noted`: the next audit can build on this one.
     """
+
+    files: FileFindings
 
     wrong_candles: Findings[Minute]
     wrong_hours: Findings[Hour]
@@ -67,6 +105,11 @@ class TapeFindings:
     last_trade_id: int | None = None
     first_time: datetime | None = None
     last_time: datetime | None = None
+
+    @property
+    def read_now(self) -> int:
+        """How many trades were read, one by one."""
+        return self.trades - self.proven_trades - self.files.trades
 
 
 @dataclass
@@ -105,6 +148,8 @@ class SymbolAudit:
             (count(self.missing.in_open_gaps), "missing ids in open gaps"),
             (self.gaps.open, "open gaps"),
             (self.repeated, "stored twice"),
+            (self.tape.files.wrong.count, "files missing or altered"),
+            (self.tape.files.contradictions.count, "rows unlike their files"),
             (self.tape.wrong_candles.count, "wrong candles"),
             (self.tape.wrong_hours.count, "wrong candles of hours"),
             (self.exchange.differing.count if self.exchange else 0, "minutes unlike the exchange's"),

@@ -27,6 +27,7 @@ class Judged(NamedTuple):
     wrong: list[datetime]
 
 
+# Those of sealed days are proven with their files.
 _PROVEN_HOURS = """
 SELECT hour, first_trade_id, last_trade_id FROM hour_candles
 WHERE symbol = %(symbol)s
@@ -35,6 +36,10 @@ WHERE symbol = %(symbol)s
   AND hour = date_bin('1 hour', hour, timestamptz 'epoch')
   AND hour >= coalesce(%(start)s, timestamptz '-infinity')
   AND hour <= coalesce(%(end)s, timestamptz 'infinity') - interval '1 hour'
+  AND NOT EXISTS (
+      SELECT FROM sealed_days
+      WHERE sealed_days.symbol = %(symbol)s AND day = date_bin('1 day', hour, timestamptz 'epoch')
+  )
 ORDER BY hour
 """
 

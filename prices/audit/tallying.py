@@ -1,11 +1,13 @@
-"""Adds up what was read of a tape. In: minutes, hours, the ids of hours that were proven before. Out: TapeFindings."""
+"""Adds up what was read of a tape. In: minutes, hours, sealed days, the ids of hours that were proven before. Out:
+TapeFindings."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
 from prices.audit import reading
 from prices.audit.contents import Hour, Minute
-from prices.audit.findings import TapeFindings
+from prices.audit.days import DayRead
+from prices.audit.findings import TapeFindings, WrongDay
 from prices.audit.ids import Run
 from prices.audit.spans import Bounds, Span
 from prices.domain.ids import Ids
@@ -46,6 +48,27 @@ def add_proven(tape: TapeFindings, symbol: str, hours: Sequence[Run]) -> None:
     for hour in (*hours[:1], *hours[-1:]):
         if times := reading.stored(symbol, Bounds(*hour.span)).times:
             _add_times(tape, *times)
+
+
+def add_day(tape: TapeFindings, read: DayRead) -> None:
+    """What was found of a sealed day; what its rows amount to is added by itself."""
+    day, files = read.day, tape.files
+    for reason in (*([read.trouble] if read.trouble else []), *read.differences):
+        files.wrong.add(WrongDay(day.filed.day, day.filed.path, reason))
+    if read.contradictions and read.repeated:
+        files.contradictions.add_all(read.contradictions)
+        files.repeated.add_all(read.repeated)
+    if read.proof is None:
+        return
+    files.days += 1
+    files.hashed += read.proof.is_hashed
+    if read.contents:
+        files.read += 1
+        return
+    files.trades += day.trade_count
+    tape.trades += day.trade_count
+    _add_ids(tape, Ids(day.first_trade_id, day.last_trade_id))
+    _add_times(tape, day.first_timestamp, day.last_timestamp)
 
 
 def _add_ids(tape: TapeFindings, ids: Ids) -> None:

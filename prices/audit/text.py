@@ -8,7 +8,8 @@ from typing import Any
 from django.conf import settings
 
 from prices.audit.contents import CandleValues, Minute
-from prices.audit.findings import KlineDifference, SymbolAudit
+from prices.audit.findings import FileFindings, KlineDifference, SymbolAudit
+from prices.audit.leftovers import Content, Contradiction
 from prices.domain.digits import plain_digits
 from prices.domain.ids import Ids, count
 from prices.domain.times import format_zulu
@@ -51,6 +52,16 @@ def lines_of(audit: SymbolAudit, keep: int | None) -> Iterator[str]:
         [f"id {each.trade_id} at {', '.join(map(format_zulu, each.timestamps))}" for each in audit.duplicates],
         audit.repeated,
     )
+    yield from _findings(
+        "files missing or altered",
+        [f"{each.day:%Y-%m-%d}  {each.path}: {each.reason}" for each in audit.tape.files.wrong.kept],
+        audit.tape.files.wrong.count,
+    )
+    yield from _findings(
+        "rows unlike their files",
+        [_describe_contradiction(each) for each in audit.tape.files.contradictions.kept],
+        audit.tape.files.contradictions.count,
+    )
     for title, wrong in (
         ("wrong candles", audit.tape.wrong_candles),
         ("wrong candles of hours", audit.tape.wrong_hours),
@@ -84,12 +95,14 @@ def _verdict(audit: SymbolAudit) -> str:
 
 
 def _facts(audit: SymbolAudit) -> Iterator[str]:
-    tape, gaps, exchange = audit.tape, audit.gaps, audit.exchange
+    tape, gaps, exchange, files = audit.tape, audit.gaps, audit.exchange, audit.tape.files
     yield _fact("trades", tape.trades, f"ids {tape.first_trade_id} to {tape.last_trade_id}" if tape.trades else "")
     if tape.first_time and tape.last_time:
         yield f"{'':33}{format_zulu(tape.first_time)} to {format_zulu(tape.last_time)}"
     yield _fact("proven before", tape.proven_trades, f"hours: {tape.proven_hours:,}, not changed since")
-    yield _fact("read now", tape.trades - tape.proven_trades, "" if tape.is_noted else _NOT_NOTED)
+    if files.is_any:
+        yield _fact("proven by files", files.trades, _told_of_files(files))
+    yield _fact("read now", tape.read_now, "" if tape.is_noted else _NOT_NOTED)
     yield _fact("wanted ids", count(audit.wanted.runs), f"runs: {len(audit.wanted.runs):,}{_outside(audit)}")
     missing = {kind: count(ids) for kind, ids in audit.missing._asdict().items()}
     yield _fact("missing ids", sum(missing.values()), _told(_KINDS, missing))
@@ -100,6 +113,12 @@ def _facts(audit: SymbolAudit) -> Iterator[str]:
     if exchange:
         accounted = f"; {exchange.accounted:,} lack trades that are missing or not wanted" if exchange.accounted else ""
         yield _fact("exchange minutes", exchange.compared, f"{exchange.differing.count:,} unlike the tape{accounted}")
+
+
+def _told_of_files(files: FileFindings) -> str:
+    hashed = f"by SHA-256 now: {files.hashed:,}, not touched since: {files.days - files.hashed:,}"
+    read = f", of which read now: {files.read:,}" if files.read else ""
+    return f"sealed days: {files.days:,}{read}; {hashed}"
 
 
 def _outside(audit: SymbolAudit) -> str:
@@ -126,6 +145,11 @@ def _findings(title: str, shown: Sequence[str], total: int) -> Iterator[str]:
 
 def _describe_ids(ids: Ids) -> str:
     return f"ids {ids.first} to {ids.last} ({ids.size:,})" if ids.size > 1 else f"id {ids.first}"
+
+
+def _describe_contradiction(each: Contradiction) -> str:
+    told = _differences(each.row, each.file, "row", "file", Content._fields[1:])
+    return f"id {each.trade_id} at {format_zulu(each.row.timestamp)}  {told}"
 
 
 def _describe_candle(start: datetime, trades: CandleValues | None, candle: CandleValues | None) -> str:

@@ -40,10 +40,11 @@ class PunctualClient:
         self._open_line = partial(_Line, url, within_s, headers)
         self._line = self._open_line()
 
-    def get(self, url: str, parameters: Mapping[str, Any]) -> Answer:
+    def get(self, url: str, parameters: Mapping[str, Any], method: str = "GET") -> Answer:
         """Raises NoAnswer, at the latest when the deadline has passed."""
         call = Future[Answer]()
-        threading.Thread(target=_make, args=(call, self._line, url, parameters), name="call", daemon=True).start()
+        request = (method, url, parameters)
+        threading.Thread(target=_make, args=(call, self._line, request), name="call", daemon=True).start()
         try:
             return call.result(self._within_s)
         except TimeoutError:
@@ -60,9 +61,9 @@ class PunctualClient:
         self._line.close()
 
 
-def _make(call: Future[Answer], line: "_Line", url: str, parameters: Mapping[str, Any]) -> None:
+def _make(call: Future[Answer], line: "_Line", request: tuple[str, str, Mapping[str, Any]]) -> None:
     try:
-        call.set_result(line.get(url, parameters))
+        call.set_result(line.ask(*request))
     except BaseException as error:  # noqa: BLE001  raised where the answer is waited for
         call.set_exception(error)
 
@@ -74,7 +75,7 @@ class _Line:
         self._is_cut = False
         self._connection: Any = None  # the last one that was begun
         self._socket: Any = None  # of the last one that stood; a connection may drop it before the body is read
-        self._pool = _pool_for(
+        self._pool = pool_for(
             url,
             num_pools=1,
             maxsize=1,
@@ -86,9 +87,9 @@ class _Line:
             scheme: self._watch(kind) for scheme, kind in self._pool.pool_classes_by_scheme.items()
         }
 
-    def get(self, url: str, parameters: Mapping[str, Any]) -> Answer:
+    def ask(self, method: str, url: str, parameters: Mapping[str, Any]) -> Answer:
         try:
-            response = self._pool.request("GET", url, fields=parameters, preload_content=False)
+            response = self._pool.request(method, url, fields=parameters, preload_content=False)
             return Answer(response.status, response.headers, _read(response))
         except urllib3.exceptions.HTTPError as error:
             raise NoAnswer(f"got no answer: {error}") from error
@@ -130,7 +131,7 @@ def _read(response: urllib3.BaseHTTPResponse) -> bytes:
     return bytes(body)
 
 
-def _pool_for(url: str, **options: Any) -> urllib3.PoolManager:
+def pool_for(url: str, **options: Any) -> urllib3.PoolManager:
     """Through the proxy of the environment (https_proxy, no_proxy) if there is one, as the WebSocket goes."""
     parts = urlsplit(url)
     proxy = getproxies().get(parts.scheme)

@@ -1,5 +1,5 @@
-"""The exchange's REST interface, as far as healing and the audit need it. In: a symbol and ids, or a stretch of time.
-Out: the stream's own trades again, the exchange's klines, or what its clock says.
+"""The exchange's REST interface, as far as healing, the past and the audit need it. In: a symbol and ids, or times.
+Out: the stream's own trades again, the id at a time, the exchange's klines, or what its clock says.
 
 One object belongs to one thread and keeps to the exchange's limits by itself: it tells how long to wait before the next
 call, and refuses to call earlier. https://github.com/binance/binance-spot-api-docs/blob/master/rest-api.md
@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from prices.binance.aggregates import first_id_from
 from prices.binance.clock import ServerTime, machine_now_us
 from prices.binance.deadline import Answer, NoAnswer, PunctualClient
 from prices.binance.limits import Limits, retry_after_s
@@ -28,7 +29,9 @@ WEIGHT_OF_TRADES = 25
 PAGE_TRADES = 1000
 # https://github.com/binance/binance-spot-api-docs/blob/master/rest-api.md#klinecandlestick-data
 PAGE_KLINES = 1000
-_WEIGHTS = {"historicalTrades": WEIGHT_OF_TRADES, "trades": WEIGHT_OF_TRADES, "klines": 2, "time": 1}
+# More than one: some stand for no trade.
+_PAGE_AGGREGATES = 10
+_WEIGHTS = {"historicalTrades": WEIGHT_OF_TRADES, "trades": WEIGHT_OF_TRADES, "aggTrades": 4, "klines": 2, "time": 1}
 
 # From the first packet to the last byte. The exchange itself gives up on a request after 10 s.
 CALL_WITHIN_S = 15.0
@@ -115,6 +118,18 @@ class RestClient:
         page = self._get_trades("trades", {"symbol": symbol, "limit": 1})
         newest = page.trades[-1] if page.trades else None
         return newest if newest is not None and newest.trade_id == page.last_id else None
+
+    def first_trade_id_at(self, symbol: str, time_us: int) -> int | None:
+        """The id of the first trade at `time_us` (microseconds) or later, and from a time before the listing the very
+        first; None when nothing was traded since. Raises ExchangeRefused.
+
+        https://github.com/binance/binance-spot-api-docs/blob/master/CHANGELOG.md (2022-12-05: `startTime` alone)
+        """
+        rows = self._get("aggTrades", {"symbol": symbol, "startTime": max(0, time_us), "limit": _PAGE_AGGREGATES})
+        try:
+            return first_id_from(rows, time_us)
+        except BadFrame as error:
+            raise ExchangeRefused(f"aggTrades answered with {error}", about_the_request=True) from error
 
     def server_time(self) -> ServerTime:
         """What the exchange's clock says, against this machine's at the middle of the call. Raises ExchangeRefused."""

@@ -31,8 +31,8 @@ MAX_TRADE_ID = 2**53 - 1  # a million times what was reached so far, and room fo
 MILLISECONDS, MICROSECONDS = "milliseconds", "microseconds"
 # Times of 13 digits are milliseconds, of 16 microseconds, whatever was asked for. The last one, in the year 2255, is as
 # far as the writer's arithmetic (prices/tape) is exact.
-_FIRST_MICROSECOND, _LAST_MICROSECOND = 10**15, 2**53 - 1
-_FIRST_MILLISECOND, _LAST_MILLISECOND = 10**12, _LAST_MICROSECOND // 1000
+FIRST_MICROSECOND, LAST_MICROSECOND = 10**15, 2**53 - 1
+FIRST_MILLISECOND, LAST_MILLISECOND = 10**12, LAST_MICROSECOND // 1000
 
 
 class Control(NamedTuple):
@@ -149,9 +149,9 @@ def microseconds(time: Any, unit: str | None = None) -> int:
 def unit_of(time: object) -> str:
     """MILLISECONDS or MICROSECONDS: what a time off the wire counts; raise BadFrame when it is no time."""
     if type(time) is int:
-        if _FIRST_MICROSECOND <= time <= _LAST_MICROSECOND:
+        if FIRST_MICROSECOND <= time <= LAST_MICROSECOND:
             return MICROSECONDS
-        if _FIRST_MILLISECOND <= time <= _LAST_MILLISECOND:
+        if FIRST_MILLISECOND <= time <= LAST_MILLISECOND:
             return MILLISECONDS
     raise BadFrame(f"the time {_shorten(time)} is neither milliseconds (13 digits) nor microseconds (16 digits)")
 

@@ -8,6 +8,8 @@ somebody wants it.
 from prices.coverage.changes import give_up, want
 from prices.coverage.costs import BYTES_OF_A_TRADE, cost_in_words, disk_in_words, time_to_fetch_in_words
 from prices.coverage.following import begin_anew_where_ids_did, close_unfollowed, open_symbols
+from prices.coverage.imported import grow_imported, note_checked
+from prices.coverage.past import backfill
 from prices.coverage.runs import (
     Between,
     Missing,
@@ -29,17 +31,20 @@ __all__ = [
     "Between",
     "Missing",
     "Times",
+    "backfill",
     "begin_anew_where_ids_did",
     "between_runs",
     "close_unfollowed",
     "cost_in_words",
     "disk_in_words",
     "give_up",
+    "grow_imported",
     "missing_among",
     "missing_in_words",
     "missing_of",
     "newest_stored_id",
     "not_wanted_yet",
+    "note_checked",
     "open_symbols",
     "runs",
     "state_of",

@@ -13,7 +13,7 @@ from prices.models import Coverage, Gap
 from prices.tape import lock_symbols
 
 
-def want(symbol: str, ids: Ids) -> list[Ids]:
+def want(symbol: str, ids: Ids, origin: Coverage.Origin = Coverage.Origin.WANTED) -> list[Ids]:
     """Want these ids; return those that were not wanted yet. They are fetched from here on, whoever restarts."""
     with transaction.atomic(), connection.cursor() as cursor:
         lock_symbols(cursor, [symbol])
@@ -25,7 +25,7 @@ def want(symbol: str, ids: Ids) -> list[Ids]:
                 first_trade_id=run.first,
                 last_trade_id=run.last,
                 begins_at=begins_at,
-                origin=Coverage.Origin.WANTED,
+                origin=origin,
             )
             for run in new
         )

@@ -57,7 +57,8 @@ def _end(run: Coverage, last_id: int, remark: str, now: datetime) -> None:
 
 
 # The newest minute of an open run, if all its ids are lower than one that was traded more than a minute before: times
-# may run back against ids by seconds, never so far. Where no look has settled yet where to begin, the newest 48 hours
+# may run back against ids by seconds, never so far. A
+# sealed day has old ids alone: it was over before. Where no look has settled yet where to begin, the newest 48 hours
 # that have trades are looked at. Old ids and new ones are told apart by half the way between. A trade
 # or two may be an error of the exchange's.
 _BEGUN_ANEW = """
@@ -84,9 +85,15 @@ CROSS JOIN LATERAL (
     LIMIT 1
 ) AS high
 CROSS JOIN LATERAL (
-    SELECT max(timestamp) AS newest_at FROM prices
+    SELECT greatest((
+        SELECT max(timestamp) FROM prices
+        WHERE prices.symbol = coverage.symbol AND timestamp >= high.minute AND trade_id > middle_id
+    ), (
+        SELECT max(last_timestamp) FROM sealed_days
+        WHERE sealed_days.symbol = coverage.symbol AND last_timestamp >= high.minute AND last_trade_id > middle_id
+          AND day >= date_bin('1 day', high.minute, timestamptz 'epoch')
+    )) AS newest_at
     WHERE newest.last_trade_id < high.last_trade_id AND newest.minute > high.minute + interval '1 minute'
-      AND prices.symbol = coverage.symbol AND timestamp >= high.minute AND trade_id > middle_id
 ) AS old
 CROSS JOIN LATERAL (
     SELECT min(trade_id) AS first_id FROM prices

@@ -14,7 +14,8 @@ from prices.domain.ids import MAX_ID, Ids, difference, union
 from prices.models import Coverage
 from prices.storage.rows import fetch_all
 
-# Of ids that have begun anew, the hour and the minute in which they did may hold trades of both times.
+# Of ids that have begun anew, the hour and the minute in which they did may hold trades of both times, unless the day
+# is sealed: then it holds those of one.
 _NEWEST_ID = """
 SELECT max(last_trade_id) FROM (
     (
@@ -33,6 +34,10 @@ SELECT max(last_trade_id) FROM (
     SELECT max(trade_id) FROM prices
     WHERE symbol = %(symbol)s AND timestamp >= %(begins_at)s
       AND timestamp < date_bin('1 minute', %(begins_at)s, timestamptz 'epoch') + interval '1 minute'
+    UNION ALL
+    SELECT last_trade_id FROM sealed_days
+    WHERE symbol = %(symbol)s AND day = date_bin('1 day', %(begins_at)s, timestamptz 'epoch')
+      AND first_timestamp >= %(begins_at)s
 ) AS newest
 """
 

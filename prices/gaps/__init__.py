@@ -14,6 +14,7 @@ from prices.gaps.records import (
     open_gaps,
     record,
     reopen_what_is_not_healed,
+    sought,
 )
 
 __all__ = [
@@ -33,4 +34,5 @@ __all__ = [
     "open_gaps",
     "record",
     "reopen_what_is_not_healed",
+    "sought",
 ]

@@ -98,7 +98,8 @@ WHERE run.last_id > coalesce(reached.last_id, run.first_id - 1)
 """
 
 # The ids of a suspect that are not stored. Which hours and then which minutes may hold any of them is told by the ids
-# of their candles. A minute that reaches back may hold ids of any hour; the others are stored near by.
+# of their candles. A minute that reaches back may hold ids of any hour; the others are stored near by. What files of
+# the archive have is told by the ids of sealed days, which may still be rows too; no two eras share such a day.
 # OFFSET 0 keeps the planner from joining the tables whole.
 _FIND_MISSING = """
 SELECT suspect.number, hole.first_id, hole.last_id
@@ -107,15 +108,16 @@ FROM unnest(
     %(untils)s::timestamptz[], %(begins)s::timestamptz[], %(ends)s::timestamptz[]
 ) WITH ORDINALITY AS suspect (symbol, first_id, last_id, since, until, begins_at, ends_at, number)
 CROSS JOIN LATERAL (
-    SELECT trade_id + 1 AS first_id, next_id - 1 AS last_id
+    SELECT reached_id + 1 AS first_id, next_id - 1 AS last_id
     FROM (
-        SELECT trade_id, lead(trade_id) OVER (ORDER BY trade_id) AS next_id
+        SELECT first_id AS next_id,
+               max(last_id) OVER (ORDER BY first_id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS reached_id
         FROM (
-            SELECT suspect.first_id - 1 AS trade_id
+            SELECT suspect.first_id - 1 AS first_id, suspect.first_id - 1 AS last_id
             UNION ALL
-            SELECT suspect.last_id + 1
+            SELECT suspect.last_id + 1, suspect.last_id + 1
             UNION ALL
-            SELECT price.trade_id
+            SELECT price.trade_id, price.trade_id
             FROM (
                 SELECT hour FROM hour_candles
                 WHERE hour_candles.symbol = suspect.symbol
@@ -139,9 +141,24 @@ CROSS JOIN LATERAL (
                   AND trade_id BETWEEN suspect.first_id AND suspect.last_id
                 OFFSET 0
             ) AS price
+            UNION ALL
+            SELECT lower(run), upper(run) - 1
+            FROM (
+                SELECT ids FROM sealed_days
+                WHERE sealed_days.symbol = suspect.symbol
+                  AND day > coalesce(suspect.since, '-infinity') - interval '1 day'
+                  AND day <= coalesce(suspect.until, 'infinity')
+                  AND last_trade_id >= suspect.first_id AND first_trade_id <= suspect.last_id
+                  AND first_timestamp >= coalesce(suspect.begins_at, '-infinity')
+                  AND first_timestamp < coalesce(suspect.ends_at, 'infinity')
+                OFFSET 0
+            ) AS sealed
+            CROSS JOIN LATERAL unnest(
+                ids * int8multirange(int8range(suspect.first_id, suspect.last_id, '[]'))
+            ) AS run
         ) AS present
     ) AS neighbours
-    WHERE next_id > trade_id + 1
+    WHERE next_id > reached_id + 1
 ) AS hole
 ORDER BY 1, 2
 """

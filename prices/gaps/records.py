@@ -1,12 +1,14 @@
 """Gaps on record, in the table `gaps`. In: holes, and what became of asking for them. Out: what to ask for next."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import reduce
 from itertools import groupby
-from typing import Any
+from operator import or_
+from typing import Any, NamedTuple
 
 from django.db import connection, transaction
-from django.db.models import Case, F, Q, Value, When
+from django.db.models import Case, F, Max, Q, Sum, Value, When
 from django.db.models.functions import Coalesce, Least
 
 from prices.domain.ids import MAX_ID, Ids, count, difference, intersection, union
@@ -124,9 +126,45 @@ def _is_due(now: datetime) -> Q:
     return Q(ask_again_at__lte=now) | Q(ask_again_at__gt=now + 2 * LONGEST_WAIT)
 
 
-def next_due(after_symbol: str, now: datetime) -> Gap | None:
-    """The newest open gap that may be asked for now, of the symbol whose turn it is: the first after `after_symbol`."""
+class Sought(NamedTuple):
+    """Trades that open gaps lack; of these, the ones whose ids the exchange has passed over so far, and its word."""
+
+    trades: int
+    doubted: int
+    reason: str
+
+
+def sought(within: Mapping[str, Ids]) -> Sought:
+    """What is still asked for of these ids, by symbol; a gap that reaches beyond them counts as a whole."""
+    lacking = Gap.objects.filter(_holds_any(within), closed_at=None)
+    doubted = Q(doubted_since__isnull=False)
+    found = lacking.aggregate(
+        trades=Sum("missing_trades", default=0),
+        doubted=Sum("missing_trades", filter=doubted, default=0),
+        reason=Max("last_error", filter=doubted, default=""),
+    )
+    return Sought(**found)
+
+
+def _holds_any(within: Mapping[str, Ids]) -> Q:
+    return reduce(
+        or_,
+        [
+            Q(symbol=symbol, last_missing_id__gte=first, first_missing_id__lte=last)
+            for symbol, (first, last) in within.items()
+        ],
+        Q(pk__in=[]),
+    )
+
+
+def next_due(after_symbol: str, now: datetime, within: Mapping[str, Ids] | None = None) -> Gap | None:
+    """The newest open gap that may be asked for now, of the symbol whose turn it is: the first after `after_symbol`.
+
+    `within`: only of those that hold any of these ids, by symbol.
+    """
     due = Gap.objects.filter(_is_due(now), closed_at=None)
+    if within is not None:
+        due = due.filter(_holds_any(within))
     symbols = sorted(due.order_by().values_list("symbol", flat=True).distinct())
     if not symbols:
         return None

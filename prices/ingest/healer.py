@@ -8,7 +8,7 @@ over are asked for, `prices/gaps` says.
 import logging
 import time
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 from prices import gaps, tape
@@ -39,7 +39,10 @@ class Healer:
         statistics: Statistics,
         database_now: Callable[[], datetime],
         clock: Callable[[], float] = time.monotonic,
+        within: Mapping[str, Ids] | None = None,
     ) -> None:
+        """`within`: heal only gaps that hold any of these ids, by symbol."""
+        self._within = within
         self._client = client
         self._lease = lease
         self._statistics = statistics
@@ -64,7 +67,7 @@ class Healer:
         if (wait_s := max(self._client.seconds_to_wait(), self._not_before - self._clock())) > 0:
             return min(wait_s, IDLE_S)
         now = self._database_now()
-        gap = gaps.next_due(self._last_symbol, now)
+        gap = gaps.next_due(self._last_symbol, now, self._within)
         if gap is None:
             return IDLE_S
         self._last_symbol = gap.symbol

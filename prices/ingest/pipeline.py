@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Self
 from uuid import uuid4
 
+from django.conf import settings
 from django.db import Error, connection
 
 from prices import queries
@@ -28,6 +29,7 @@ from prices.ingest.gap_watch import CHECK_INTERVAL_S, GapWatch
 from prices.ingest.healer import Healer
 from prices.ingest.heartbeat import Heartbeat, ingester_name
 from prices.ingest.lease import HealerLease
+from prices.ingest.newcomers import Newcomers
 from prices.ingest.outage import Outage
 from prices.ingest.renewal import ConnectionRenewal
 from prices.ingest.silence import SilenceWatch
@@ -160,6 +162,14 @@ class Pipeline:
             self._silence_limit_s,
             on_refusal=healer.note_refusal_elsewhere,
         )
+        newcomers = Newcomers(
+            self._client,
+            self._lease,
+            self._clock.now_us,
+            queries.database_now,
+            settings.BACKFILL_HOURS,
+            on_refusal=healer.note_refusal_elsewhere,
+        )
         outage = Outage("the healer")
         renewal = ConnectionRenewal()
         try:
@@ -168,7 +178,7 @@ class Pipeline:
                 try:
                     self._set_the_clock(healer)
                     silence.step()
-                    wait_s = healer.step()
+                    wait_s = min(newcomers.step(), healer.step())
                     outage.end()
                 except Error as error:
                     outage.note(error)

@@ -26,6 +26,10 @@ class WindowSerializer(serializers.Serializer[Any]):
     change_percent = serializers.CharField(allow_null=True)
     high = serializers.CharField(allow_null=True, help_text="Null: nothing was traded in the window.")
     low = serializers.CharField(allow_null=True)
+    # Fields are taken out of the class before its own `source` would be hidden.
+    source = serializers.ChoiceField(  # type: ignore[assignment]
+        ["tape", "exchange"], help_text="exchange: by the exchange's own candles, whose trades are not all here yet."
+    )
 
 
 class MovementSerializer(serializers.Serializer[Any]):

@@ -52,6 +52,7 @@ def read_movements(now: datetime, symbols: Collection[str] | None = None) -> dic
             "change_percent": _percent(move.price, move.price_then) if move.price_then else None,
             "high": plain_digits(move.high) if move.high is not None else None,
             "low": plain_digits(move.low) if move.low is not None else None,
+            "source": move.source,
         }
     return {symbol: orjson.dumps(row) for symbol, row in rows.items()}
 

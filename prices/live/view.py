@@ -129,6 +129,9 @@ class StatusSerializer(serializers.Serializer[Any]):
     )
     unavailable_trades = serializers.IntegerField(required=False)
     last_audit = serializers.DictField(required=False, allow_null=True)
+    archive = serializers.DictField(
+        required=False, allow_null=True, help_text="What is in files, of all symbols. Null: nothing is."
+    )
     words = serializers.DictField(
         child=serializers.CharField(), required=False, help_text="The numbers as the page says them."
     )

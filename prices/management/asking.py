@@ -1,4 +1,5 @@
-"""What commands that go along the tape have in common: their times and symbols, a progress bar, errors in a sentence.
+"""What commands have in common: their times and symbols, the question before a change, a progress bar, errors in a
+sentence.
 
 In: arguments as they were typed. Out: values that are checked, or a CommandError that says what is wrong with them.
 """

@@ -22,6 +22,8 @@ from django.views.decorators.http import require_safe
 from rest_framework.exceptions import ValidationError
 
 from prices import queries
+from prices.archive.checking import Trouble
+from prices.archive.reading import ArchiveUnavailable
 from prices.domain.digits import plain_digits
 from prices.domain.intervals import CHART_INTERVALS
 from prices.domain.times import format_minute, format_second, parse_timestamp
@@ -63,6 +65,7 @@ class Form:
     timestamp: str = ""
     rows: list[Row] = field(default_factory=list)
     errors: Any = None  # by field, as in the body of the API's 400
+    is_unavailable: bool = False  # what was asked about is in a file that is missing or altered
     api_call: str = ""
 
 
@@ -70,7 +73,8 @@ class Form:
 @csp(CONTENT_SECURITY_POLICY)
 def page(request: HttpRequest) -> HttpResponse:
     try:
-        context, status = _fill(request.GET, datetime.now(UTC)), 200
+        context = _fill(request.GET, datetime.now(UTC))
+        status = 503 if context["at_second"].is_unavailable else 200
     except OUT_OF_REACH as error:
         log_unreachable_database(error)
         context, status = {"state": "database", "stale_after_s": STALE_AFTER_S}, 503
@@ -99,6 +103,7 @@ def _fill(query: QueryDict, now: datetime) -> dict[str, Any]:
         "prices": [_price_row(name, latest.get(name)) for name in symbols],
         "most_cards": MOST_CARDS,
         "is_watchlist": len(symbols) > MOST_CARDS,
+        "newest_day": newest or now,
         "trust": read_status(),
         "chart_symbol": symbol,
         "intervals": list(CHART_INTERVALS),
@@ -132,6 +137,9 @@ def _form(query: QueryDict, ask: str, answer: Answer, form: Form, format_field: 
         rows = answer(query)
     except ValidationError as error:
         return replace(form, errors=error.detail)
+    except ArchiveUnavailable as error:
+        trouble = Trouble(error.path, error.reason)
+        return replace(form, errors={"timestamp": [trouble.sentence]}, is_unavailable=True)
     sent = {name: value for name, value in query.items() if name != "ask" and value}
     api_call = f"{reverse(ask)}?{urlencode(sent, safe=':')}" if sent else reverse(ask)
     return replace(form, rows=[_readable(row) for row in rows], api_call=api_call)

@@ -3,6 +3,7 @@
 In: symbols and aware UTC datetimes. Out: exact prices, aware UTC datetimes, facts about the tape. One query a question.
 """
 
+from prices.queries.archive import archive_state
 from prices.queries.candles import candle_page, candles
 from prices.queries.clock import database_now
 from prices.queries.prices import high_low, last_whole_minute, latest_prices, movements, price_at_second
@@ -24,6 +25,7 @@ from prices.queries.trades import trade_page
 __all__ = [
     "Asked",
     "approximate_trades",
+    "archive_state",
     "candle_page",
     "candles",
     "database_now",

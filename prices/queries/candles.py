@@ -1,6 +1,7 @@
 """Candles of any interval. In: a symbol, a length, a stretch of time. Out: candles, and whether each is complete.
 
 Complete and settled are proven as `prices/domain/proof.py` says, in SQL, since a page may fold thousands of candles.
+What the exchange's own candles tell is never proof of anything: it is shown, and told apart, until the trades are here.
 """
 
 from datetime import datetime, timedelta
@@ -15,7 +16,11 @@ from prices.queries.seconds import fold_seconds, span_of_seconds
 
 
 class Candle(NamedTuple):
-    """One interval with at least one trade. `complete`: it is over, and every trade of it is provably in it."""
+    """One interval with at least one trade. `complete`: it is over, and every trade of it is provably in it.
+
+    `source`: "tape", made of what is stored; or "exchange", where in any of its minutes the exchange's own candle tells
+    of more trades than are stored. Such a one is never complete.
+    """
 
     start: datetime
     open: Decimal
@@ -25,6 +30,7 @@ class Candle(NamedTuple):
     volume: Decimal
     trade_count: int
     complete: bool
+    source: str = "tape"
 
 
 class CandlePage(NamedTuple):
@@ -46,22 +52,32 @@ class CandlePage(NamedTuple):
 _FOLD_CANDLES = """
 WITH page AS MATERIALIZED (
     SELECT begins, ends, CASE WHEN %(start)s::timestamptz IS NULL THEN %(end)s::timestamptz ELSE ends END AS asked_until
-    FROM date_bin(%(length)s, CASE WHEN %(start)s::timestamptz IS NULL THEN (
+    FROM date_bin(%(length)s, CASE WHEN %(start)s::timestamptz IS NULL THEN greatest((
         SELECT {time} FROM {table}
         WHERE symbol = %(symbol)s AND {time} < coalesce(%(end)s::timestamptz, 'infinity')
         ORDER BY {time} DESC LIMIT 1
-    ) - (%(limit)s - 1) * %(length)s ELSE (
+    ), (
+        SELECT minute FROM exchange_candles
+        WHERE symbol = %(symbol)s AND minute < coalesce(%(end)s::timestamptz, 'infinity')
+        ORDER BY minute DESC LIMIT 1
+    )) - (%(limit)s - 1) * %(length)s ELSE least((
         SELECT {time} FROM {table}
         WHERE symbol = %(symbol)s AND {time} >= %(start)s::timestamptz
         ORDER BY {time} LIMIT 1
-    ) END, %(aligned_to)s) AS begins
+    ), (
+        SELECT minute FROM exchange_candles
+        WHERE symbol = %(symbol)s AND minute >= %(start)s::timestamptz
+        ORDER BY minute LIMIT 1
+    )) END, %(aligned_to)s) AS begins
     CROSS JOIN LATERAL (SELECT least(begins + %(limit)s * %(length)s, %(end)s::timestamptz) AS ends) AS cut
 ), settled AS MATERIALIZED (  -- between `since` and `until` nothing can come that lies beyond the ends of the tape
-    SELECT (
-               SELECT timestamp FROM prices WHERE symbol = %(symbol)s ORDER BY timestamp LIMIT 1
+    SELECT least(
+               (SELECT timestamp FROM prices WHERE symbol = %(symbol)s ORDER BY timestamp LIMIT 1),
+               (SELECT first_timestamp FROM sealed_days WHERE symbol = %(symbol)s ORDER BY day LIMIT 1)
            ) + %(bound)s AS since,
-           (
-               SELECT timestamp FROM prices WHERE symbol = %(symbol)s ORDER BY timestamp DESC LIMIT 1
+           greatest(
+               (SELECT timestamp FROM prices WHERE symbol = %(symbol)s ORDER BY timestamp DESC LIMIT 1),
+               (SELECT last_timestamp FROM sealed_days WHERE symbol = %(symbol)s ORDER BY day DESC LIMIT 1)
            ) - %(bound)s AS until,
            date_bin('1 minute', clock_timestamp(), timestamptz 'epoch') AS this_minute
 ), kept AS (
@@ -100,16 +116,45 @@ WITH page AS MATERIALIZED (
     WHERE {time} >= (SELECT begins FROM page) AND {time} < (SELECT ends FROM page)
     GROUP BY 1
     LIMIT %(limit)s
+), lacking AS MATERIALIZED (  -- minutes of which the exchange tells of more trades than are stored
+    SELECT minute, date_bin(%(length)s, minute, %(aligned_to)s) AS start,
+           open, high, low, close, volume, trade_count
+    FROM exchange_candles AS theirs
+    WHERE symbol = %(symbol)s AND minute >= (SELECT begins FROM page) AND minute < (SELECT ends FROM page)
+      AND trade_count > coalesce((
+          SELECT trade_count FROM candles WHERE candles.symbol = theirs.symbol AND candles.minute = theirs.minute
+      ), 0)
+), theirs AS (  -- the intervals that hold any, of the better candle of each minute
+    SELECT start,
+           (array_agg(open ORDER BY minute))[1] AS open,
+           (array_agg(close ORDER BY minute))[count(*)] AS close,
+           max(high) AS high, min(low) AS low, sum(volume) AS volume, sum(trade_count) AS trade_count
+    FROM (
+        SELECT minute, start, open, high, low, close, volume, trade_count FROM lacking
+        UNION ALL
+        SELECT minute, date_bin(%(length)s, minute, %(aligned_to)s), open, high, low, close, volume, trade_count
+        FROM candles
+        WHERE symbol = %(symbol)s
+          AND minute >= (SELECT min(start) FROM lacking) AND minute < (SELECT max(start) FROM lacking) + %(length)s
+          AND NOT EXISTS (SELECT FROM lacking WHERE lacking.minute = candles.minute)
+    ) AS better
+    WHERE start IN (SELECT lacking.start FROM lacking)
+    GROUP BY start
 )
-SELECT start, open, high, low, close, volume, trade_count,
+SELECT start, coalesce(theirs.open, folded.open), coalesce(theirs.high, folded.high), coalesce(theirs.low, folded.low),
+       coalesce(theirs.close, folded.close), coalesce(theirs.volume, folded.volume),
+       coalesce(theirs.trade_count, folded.trade_count),
        coalesce(
-           is_unbroken AND since < start AND start + %(length)s < until AND start + %(length)s <= this_minute, false
+           theirs.open IS NULL AND is_unbroken
+           AND since < start AND start + %(length)s < until AND start + %(length)s <= this_minute,
+           false
        ),
+       CASE WHEN theirs.open IS NULL THEN 'tape' ELSE 'exchange' END,
        coalesce(
-           bool_and(is_unbroken) OVER () AND since < coalesce(%(start)s::timestamptz, begins)
+           bool_and(theirs.open IS NULL AND is_unbroken) OVER () AND since < coalesce(%(start)s::timestamptz, begins)
            AND asked_until < until AND asked_until <= this_minute, false
        )
-FROM folded, settled, page
+FROM folded FULL JOIN theirs USING (start), settled, page
 ORDER BY start
 """
 _FROM_MINUTES = _FOLD_CANDLES.format(table="candles", time="minute")
@@ -131,6 +176,10 @@ def candle_page(symbol: str, length: timedelta, start: datetime | None, end: dat
     So the first candles of the tape are not complete (trades before them were never seen), the newest is not (it may
     still grow), the one before it is not until some seconds of the newest are there, and those beside ids that the
     exchange itself lacks never will be.
+
+    Minutes of which the exchange's own candle tells of more trades than are stored (the past of a symbol that is new)
+    are told as the exchange has them, also those of which the tape has a part; a longer interval that needs any of
+    them as a whole. Neither those candles nor their page are ever complete or settled.
 
     Seconds are folded from trades, from either tier: raises ArchiveUnavailable too. One is complete when its minute is,
     and no page of seconds is called settled.

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
+from prices.queries.archive import ArchiveState, archive_state
 from prices.queries.connection import fetch_all
 from prices.storage.plain import APPROXIMATE_TRADES
 
@@ -82,25 +83,29 @@ class FetchTrouble(NamedTuple):
 
 
 class TapeState(NamedTuple):
-    """All of one moment. `exchange_now`: what the exchange's clock says, as far as an ingester knows it."""
+    """All of one moment; the archive of some seconds before.
+
+    `exchange_now`: what the exchange's clock says, as far as an ingester knows it.
+    """
 
     now: datetime
     exchange_now: datetime
     ingesters: list[IngesterState]
     symbols: list[SymbolState]
     look: LookState
+    archive: ArchiveState = ArchiveState()
 
 
 def tape_state(now: datetime | None = None) -> TapeState:
     """`now`: the database's time, for tests. Raises django.db.Error."""
-    known, symbols = ingesters(), symbol_states()
+    known, symbols, archive = ingesters(), symbol_states(), archive_state()
     look, asked_at = _look_and_time()  # at last: what was read before is not of a time to come
     now = now or asked_at
     measured = [one for one in known if one.database_offset_us is not None]
     # The one that told last. A time to come is no news: the database's clock was set back since.
     newest = min(measured, key=lambda one: abs(now - one.beat_at), default=None)
     offset = timedelta(microseconds=(newest.database_offset_us or 0) if newest else 0)
-    return TapeState(now, now + offset, known, symbols, look)
+    return TapeState(now, now + offset, known, symbols, look, archive)
 
 
 def ingesters() -> list[IngesterState]:
@@ -163,12 +168,12 @@ SELECT known.name, tracked, newest.timestamp, recent.since, recent.ids, recent.p
        )) END::bigint,
        failing_since, failure, outcomes, trouble, missing_since
 FROM known
-LEFT JOIN LATERAL (
-    SELECT timestamp FROM prices
-    WHERE prices.symbol = known.name
-    ORDER BY timestamp DESC, trade_id DESC
-    LIMIT 1
-) AS newest ON true
+CROSS JOIN LATERAL (
+    SELECT greatest(
+        (SELECT timestamp FROM prices WHERE prices.symbol = known.name ORDER BY timestamp DESC LIMIT 1),
+        (SELECT last_timestamp FROM sealed_days WHERE sealed_days.symbol = known.name ORDER BY day DESC LIMIT 1)
+    ) AS timestamp
+) AS newest
 LEFT JOIN coverage ON coverage.symbol = known.name AND coverage.last_trade_id IS NULL
 CROSS JOIN LATERAL (
     SELECT min(minute) AS since,
@@ -235,6 +240,9 @@ def symbol_states() -> list[SymbolState]:
 
 
 def approximate_trades() -> int | None:
-    """How many trades the last VACUUM or ANALYZE saw; None before the first. Counting them would take minutes."""
+    """How many trades the last VACUUM or ANALYZE saw, and files have; None before the first.
+
+    Counting them would take minutes.
+    """
     rows = fetch_all(APPROXIMATE_TRADES)
     return rows[0][0] if rows else None

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from prices.models import Gap
+from prices.queries.archive import ArchiveState
 from prices.queries.tape import IngesterState, SymbolState, TapeState
 from prices.status.words import in_words
 
@@ -32,6 +33,7 @@ TROUBLE_TOLD_AFTER_S = 5.0
 TAKEN_UP_WITHIN_S = 5.0
 # Two clocks this far apart are told of.
 WRONG_CLOCK_S = 2.0
+MOST_FILES_NAMED = 3
 
 WHOLE, HEALING, STARTING, FAILING = "whole", "healing", "starting", "failing"
 
@@ -68,6 +70,7 @@ class Examiner:
         symbols = [self._describe(state, tape, alive) for state in tape.symbols]
         troubles = list(_fetch_troubles(tape))
         reasons = [
+            *missing_files(tape.archive),
             *self._nobody_runs(alive),
             *(self._nobody_looked(tape) if alive else ()),
             *_refusals(alive),
@@ -86,7 +89,7 @@ class Examiner:
         return {
             "status": status,
             "reasons": reasons or beside,
-            "notes": [*_losses(tape), *_wrong_clocks(alive), *_some_refused(alive)],
+            "notes": [*_losses(tape), *_hindered(tape), *_wrong_clocks(alive), *_some_refused(alive)],
             "looked_age_s": None if tape.look.looked_at is None else seconds_since(tape.look.looked_at, tape.now),
             "look_within_s": self.look_within_s,
             "ingesters": [_describe_ingester(one, one in alive, tape.now) for one in tape.ingesters],
@@ -230,6 +233,19 @@ def _losses(tape: TapeState) -> Iterator[str]:
         if state.lost_trades:
             why = ", and ".join(str(Gap.Outcome(outcome).label) for outcome in state.outcomes)
             yield f"{state.symbol}: {state.lost_trades:,} trade(s) are not to be had: {why}."
+
+
+def missing_files(archive: ArchiveState) -> Iterator[str]:
+    """The files of the archive that are missing or altered: nobody knows what they held."""
+    for trouble in archive.troubles[:MOST_FILES_NAMED]:
+        yield trouble.sentence
+    if (more := len(archive.troubles) - MOST_FILES_NAMED) > 0:
+        yield f"Nor can {more:,} more of its files."
+
+
+def _hindered(tape: TapeState) -> Iterator[str]:
+    if tape.archive.hindered:
+        yield f"Keeping the archive is hindered: {tape.archive.hindered.rstrip('.')}."
 
 
 def _wrong_clocks(alive: list[IngesterState]) -> Iterator[str]:

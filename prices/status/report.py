@@ -12,8 +12,9 @@ from django.conf import settings
 
 from prices import queries
 from prices.domain.times import format_second
+from prices.queries.archive import ArchiveState
 from prices.queries.tape import AuditResult, IngesterState, TapeState
-from prices.status.health import FAILING, HEALING, STARTING, Examiner, is_recent, seconds_since
+from prices.status.health import FAILING, HEALING, STARTING, Examiner, is_recent, missing_files, seconds_since
 from prices.status.words import describe
 
 # A running ingester beats each second: this many seconds without a beat, and people are told.
@@ -75,15 +76,33 @@ def read_status(now: datetime | None = None) -> dict[str, Any]:
             "proven": audit.proven,
             "trades": audit.trades,
         },
+        "archive": _describe_archive(tape.archive),
     }
     return status | {"words": describe(status)}
+
+
+def _describe_archive(archive: ArchiveState) -> dict[str, Any] | None:
+    if not archive.symbols:
+        return None
+    return {
+        "symbols": len(archive.symbols),
+        "days": sum(one.days for one in archive.symbols),
+        "trades": sum(one.trades for one in archive.symbols),
+        "bytes": sum(one.bytes for one in archive.symbols),
+        "from": f"{min(one.oldest for one in archive.symbols):%Y-%m-%d}",
+        "through": f"{min(one.newest for one in archive.symbols):%Y-%m-%d}",
+        "files_in_trouble": len(archive.troubles),
+        "days_not_emptied": sum(one.not_emptied for one in archive.symbols),
+        "days_due": archive.due,
+    }
 
 
 def _judge(
     health: dict[str, Any], tape: TapeState, alive: Sequence[IngesterState], audit: AuditResult | None
 ) -> tuple[str, str]:
     if not alive:
-        return RED, f"No ingester runs: no new trade comes in. Start one with {settings.COMMAND} stream_prices."
+        no_one = f"No ingester runs: no new trade comes in. Start one with {settings.COMMAND} stream_prices."
+        return RED, " ".join([*missing_files(tape.archive), no_one])
     if health["status"] == FAILING:
         return _level_of_failure(tape), " ".join(health["reasons"])
     if not any(one.connected for one in alive):
@@ -100,10 +119,14 @@ def _judge(
 
 
 def _level_of_failure(tape: TapeState) -> str:
-    """Red when not even what is shown can be relied on: nobody looks, or nothing is there."""
+    """Red when not even what is shown can be relied on: nobody looks, nothing is there, or a file is missing."""
     looked_at = tape.look.looked_at
     nobody_looks = looked_at is None or not is_recent(looked_at, LOOK_WITHIN_S, tape.now)
-    return RED if nobody_looks or all(state.newest_trade_at is None for state in tape.symbols) else AMBER
+    return (
+        RED
+        if nobody_looks or tape.archive.troubles or all(state.newest_trade_at is None for state in tape.symbols)
+        else AMBER
+    )
 
 
 def _healing(missing: int) -> str:

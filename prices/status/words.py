@@ -7,6 +7,8 @@ from typing import Any
 
 from django.conf import settings
 
+from prices.coverage import disk_in_words
+
 NOTHING = "–"
 _MINUTE_S, _HOUR_S, _DAY_S = 60, 3_600, 86_400
 
@@ -28,7 +30,7 @@ def describe(status: dict[str, Any]) -> dict[str, str]:
     """The panel's lines by name. What a status lacks is a dash."""
     age_s = status.get("newest_trade_age_s")
     rate, lag_s = status.get("trades_per_second"), status.get("lag_s")
-    audit, gap = status.get("last_audit"), status.get("last_gap")
+    audit, gap, archive = status.get("last_audit"), status.get("last_gap"), status.get("archive")
     return {
         "age": "none yet" if age_s is None else _ago(age_s),
         "rate": NOTHING if rate is None else f"{rate:,.1f}",
@@ -37,7 +39,19 @@ def describe(status: dict[str, Any]) -> dict[str, str]:
         "missing": _missing(status),
         "audit": _audit(audit) if audit else f"never: run {settings.COMMAND} audit_prices",
         "gap": _gap(gap) if gap else "none ever",
+        "archive": _archive(archive) if archive else "nothing sealed yet",
     }
+
+
+def sealed_in_words(through: str, days: int, size: int) -> str:
+    """Like: through 2026-10-25, 31 days, 1.2 GB. `size`: in bytes."""
+    return f"through {through}, {days:,} day{'s' if days != 1 else ''}, {disk_in_words(size, 1)}"
+
+
+def _archive(archive: dict[str, Any]) -> str:
+    if in_trouble := archive["files_in_trouble"]:
+        return f"{in_trouble:,} file{'s' if in_trouble != 1 else ''} can't be used"
+    return sealed_in_words(archive["through"], archive["days"], archive["bytes"])
 
 
 def _ago(seconds: float) -> str:

@@ -15,10 +15,13 @@ WITH first AS MATERIALIZED (
 )
 INSERT INTO coverage (symbol, first_trade_id, begins_at, origin)
 SELECT symbol, id,
-       CASE WHEN earlier.last_trade_id > id THEN (
-           SELECT max(timestamp) + interval '1 microsecond' FROM prices
-           WHERE prices.symbol = first.symbol AND timestamp < first.at
-       ) ELSE (
+       CASE WHEN earlier.last_trade_id > id THEN interval '1 microsecond' + greatest((
+           SELECT max(timestamp) FROM prices WHERE prices.symbol = first.symbol AND timestamp < first.at
+       ), (
+           SELECT least(last_timestamp, first.at - interval '1 microsecond') FROM sealed_days
+           WHERE sealed_days.symbol = first.symbol AND day < first.at AND first_timestamp < first.at
+           ORDER BY day DESC LIMIT 1
+       )) ELSE (
            SELECT greatest(max(begins_at), max(ends_at)) FROM coverage WHERE coverage.symbol = first.symbol
        ) END,
        'followed'

@@ -14,7 +14,7 @@ from prices.queries.prices import HighLow, LatestPrice, PriceAtSecond
 from prices.web.parameters import ISO, US
 
 NO_PRICE = "N/A"
-CANDLE_COLUMNS = ("start", "open", "high", "low", "close", "volume", "trade_count", "complete")
+CANDLE_COLUMNS = ("start", "open", "high", "low", "close", "volume", "trade_count", "complete", "source")
 
 
 def lay_out_latest(prices: Iterable[LatestPrice]) -> list[dict[str, Any]]:
@@ -50,6 +50,7 @@ def lay_out_candles(
             "volume": plain_digits(candle.volume),
             "trade_count": candle.trade_count,
             "complete": candle.complete,
+            "source": candle.source,
         }
         for candle in candles
     ]

@@ -23,7 +23,8 @@ the symbol any more; what is wanted and not stored is fetched by a running strea
 it is there or the exchange has not got it. What passed while nobody followed is fetched only if somebody wants it.
 
 Nothing is fetched by this command, and nothing deleted: --give-up stops the fetching, what is stored stays.
-Ids that the exchange has not got yet may be wanted; they are asked for again and again.
+Ids that the exchange has not got yet may be wanted; they are asked for again and again. By times rather than ids, and
+fetched while you wait: backfill_prices.
 
 examples:
   python manage.py cover_prices                              what is wanted, and what lies between

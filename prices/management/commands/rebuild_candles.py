@@ -14,6 +14,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import InterfaceError, OperationalError
 
 from prices import queries
+from prices.archive.reading import ArchiveUnavailable
 from prices.audit.reading import is_known
 from prices.domain.intervals import floor_hour
 from prices.domain.times import HOUR, format_zulu
@@ -31,7 +32,8 @@ EPILOG = """\
 what it does:
   It reads the trades of each hour and compares them with the candles of its minutes and of the hour. Wrong candles are
   replaced, missing ones added, and those without trades removed. Trades are never touched. Hours that are right are
-  left as they are, so running it again does no harm and finds nothing.
+  left as they are, so running it again does no harm and finds nothing. Trades of sealed days are read from their files
+  in the archive; where one is missing or altered it stops, and no candle of that day is touched.
 
   audit_prices finds wrong candles, and names the command that mends them. The writer keeps candles right; rows that
   were changed or deleted by hand, or lost on a broken disk, lead to wrong ones. Candles also tell the ingester which
@@ -127,9 +129,15 @@ def _rebuild(symbol: str, stretch: _Stretch, place: _Place) -> Rebuilt:
 def _telling_how_to_go_on(place: _Place) -> Iterator[None]:
     try:
         yield
-    except (KeyboardInterrupt, OperationalError, InterfaceError) as error:
-        why = "Stopped." if isinstance(error, KeyboardInterrupt) else f"The database does not answer: {error}".strip()
+    except (KeyboardInterrupt, OperationalError, InterfaceError, ArchiveUnavailable) as error:
+        why = _reason(error)
         raise CommandError("\n  ".join([f"{why} Go on with:", *place.commands()]), returncode=CANNOT_BE_DONE) from error
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, ArchiveUnavailable):
+        return f"{error} Put a good copy in its place."
+    return "Stopped." if isinstance(error, KeyboardInterrupt) else f"The database does not answer: {error}".strip()
 
 
 def _checked_stretch(start: datetime | None, end: datetime | None) -> _Stretch:

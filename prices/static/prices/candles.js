@@ -1,5 +1,5 @@
 // Pages of candles from /candles. In: where the chart stands. Out: candles by the beginning of their interval, in order,
-// with prices as text; what is kept has no hole between two pages.
+// with prices as text; what is kept has no hole between two pages. Those of source "exchange" stand for trades to come.
 
 import { milliseconds } from "./numbers.js";
 
@@ -41,6 +41,11 @@ export class Candles {
       this.rows = newest; // so much was missed that there may be others between
       this.reachesBeginning = false;
     }
+    const before = newest.filter((row) => row.start < this.rows[0].start);
+    if (before.length) {
+      this.rows = [...before, ...this.rows]; // the past of a symbol that is new
+      this.reachesBeginning = false;
+    }
     for (const row of [...looked, ...newest]) this.put(row);
   }
 
@@ -68,7 +73,7 @@ export class Candles {
     if (kept?.start === row.start) {
       const isNews = row.trade_count > kept.trade_count || (row.trade_count === kept.trade_count && !kept.complete);
       if (isNews) this.rows[index - 1] = row;
-      return isNews && (row.trade_count !== kept.trade_count || row.complete);
+      return isNews && (row.trade_count !== kept.trade_count || row.complete || row.source !== kept.source);
     }
     const belongs = index > 0 || this.rows.length === 0;
     if (belongs) this.rows.splice(index, 0, row);
@@ -78,7 +83,7 @@ export class Candles {
   /** Not complete so long after it began that it is not merely waiting for its last trades and its neighbours'. */
   lacksTrades(row, now) {
     const wait = Math.max(2 * SECONDS[this.interval], PROVEN_AFTER_S);
-    return !row.complete && now - milliseconds(row.start) > wait * 1000;
+    return !row.complete && !isTheirs(row) && now - milliseconds(row.start) > wait * 1000;
   }
 
   async ask(parameters) {
@@ -90,6 +95,11 @@ export class Candles {
     if (!response.ok) throw new Error(response.status === 503 ? "The database is out of reach." : "No candles came.");
     return response.json();
   }
+}
+
+/** The exchange's own, whose trades are not here yet. */
+export function isTheirs({ source }) {
+  return source === "exchange";
 }
 
 function iso(time) {

@@ -3,7 +3,7 @@
 // floats, for pixels; every number that is read stands as text.
 // https://tradingview.github.io/lightweight-charts/
 
-import { Candles, SECONDS } from "./candles.js";
+import { Candles, SECONDS, isTheirs } from "./candles.js";
 import { digits, inDigits, learnDigits, milliseconds } from "./numbers.js";
 import { fill, inUtc, showLocalTime } from "./rows.js";
 
@@ -12,6 +12,8 @@ const { createChart, createSeriesMarkers, CandlestickSeries, HistogramSeries } =
 const LOAD_WITHIN = 30; // candles from the edge
 const GROWING = "Still growing, not proven whole yet.";
 const YOUNG = "Not proven whole yet: its last trades or its neighbours' may still be on their way.";
+const THEIRS = "The exchange's own: its trades are not all here yet.";
+const SOME_ARE_THEIRS = "Grey candles are the exchange's own: their trades are not all here yet.";
 const SHOWN_AT_FIRST = 120;
 const FEWEST_SHOWN = 30;
 const KEYS = { ArrowLeft: -1, ArrowRight: 1, PageUp: -20, PageDown: 20, Home: -Infinity, End: Infinity };
@@ -134,12 +136,17 @@ class Chart {
     try {
       await work();
       if (candles !== this.candles) return;
-      this.say(candles.rows.length ? (this.mark?.note ?? "") : "No trade of this symbol is stored yet.");
+      this.say(candles.rows.length ? (this.mark?.note ?? this.remark()) : "No trade of this symbol is stored yet.");
     } catch (error) {
       if (candles !== this.candles) return;
       if (!candles.rows.length) this.setData(); // not another symbol's under this one's name
       this.say(`${error.message} The chart goes on by itself.`);
     }
+  }
+
+  /** What is to be said of the candles when there is nothing else to say. */
+  remark() {
+    return this.candles.rows.some(isTheirs) ? SOME_ARE_THEIRS : "";
   }
 
   say(text) {
@@ -163,7 +170,7 @@ class Chart {
   clearMark() {
     this.mark = null;
     this.drawMark();
-    this.say("");
+    this.say(this.remark());
   }
 
   drawMark() {
@@ -188,6 +195,7 @@ class Chart {
     const wasEmpty = candles.rows.length === 0;
     const before = candles.rows.at(-1)?.start;
     if (before && rows[0].start > before) return this.reload(); // what lies between may have become complete, or was missed
+    if (before && rows[0].start < candles.rows[0].start) return this.reload(); // there is more of the past by now
     const changed = rows.filter((row) => candles.put(row));
     const isLastOnly = changed.every((row) => row.start === before) && this.countHollow() === this.hollow;
     if (wasEmpty || !isLastOnly) return this.setData(); // the chart takes no update of the past
@@ -212,10 +220,22 @@ class Chart {
     if (!candles || candles === this.reloading) return;
     this.reloading = candles;
     await this.try(candles, async () => {
+      const first = candles.rows[0]?.start;
       await candles.reload(Math.floor(this.chart.timeScale().getVisibleLogicalRange()?.from ?? 0));
-      if (candles === this.candles) this.setData();
+      if (candles !== this.candles) return;
+      const seen = this.chart.timeScale().getVisibleLogicalRange();
+      this.setData();
+      if (first) this.keepInView(seen, this.indexOf(first));
     });
     if (this.reloading === candles) this.reloading = null;
+  }
+
+  /** So many candles have come before those that were `seen`. */
+  keepInView(seen, added) {
+    const { rows, reachesNow } = this.candles;
+    if (added <= 0 || !seen) return;
+    if (reachesNow && seen.to >= rows.length - added - 1) this.lookAt(rows.length - 1);
+    else this.chart.timeScale().setVisibleLogicalRange({ from: seen.from + added, to: seen.to + added });
   }
 
   setData() {
@@ -233,11 +253,13 @@ class Chart {
     else this.showCursor();
   }
 
-  /** What is drawn, for whoever looks at the element and not at the pixels: how many, how many of them hollow, from when to when. */
+  /** What is drawn, for whoever looks at the element and not at the pixels: how many, how many of them hollow or the
+   *  exchange's own, from when to when. */
   describe() {
     const { rows } = this.candles;
     this.canvas.dataset.candles = rows.length;
     this.canvas.dataset.hollow = this.hollow;
+    this.canvas.dataset.theirs = rows.filter(isTheirs).length;
     this.canvas.dataset.first = rows[0]?.start ?? "";
     this.canvas.dataset.last = rows.at(-1)?.start ?? "";
   }
@@ -256,13 +278,13 @@ class Chart {
     return this.candles.rows.filter((row) => this.candles.lacksTrades(row, this.now())).length;
   }
 
-  /** One that lacks trades is hollow and grey. */
+  /** One that lacks trades is hollow; one of the exchange's own is grey, darker where it fell. */
   bar(row) {
     const { open, high, low, close } = row;
     const bar = { time: seconds(row), open: +open, high: +high, low: +low, close: +close };
-    if (!this.candles.lacksTrades(row, this.now())) return bar;
-    const { muted } = this.colours;
-    return { ...bar, color: "transparent", borderColor: muted, wickColor: muted };
+    const { muted, volume } = this.colours;
+    if (isTheirs(row)) return { ...bar, ...inColour(bar.close < bar.open ? muted : volume) };
+    return this.candles.lacksTrades(row, this.now()) ? { ...bar, ...inColour(muted), color: "transparent" } : bar;
   }
 
   indexAt(time) {
@@ -293,12 +315,13 @@ class Chart {
     fill(this.legend, { values: `Open ${open} High ${high} Low ${low} Close ${close} Volume ${row.volume} Trades ${count}` });
     const reason = row.complete ? "" : this.reason(row);
     if (incomplete.textContent !== reason) incomplete.textContent = reason;
-    incomplete.classList.toggle("growing", [GROWING, YOUNG].includes(reason));
+    incomplete.classList.toggle("growing", [GROWING, YOUNG, THEIRS].includes(reason));
     incomplete.hidden = row.complete;
   }
 
   reason(row) {
     const { rows, reachesNow, reachesBeginning, interval } = this.candles;
+    if (isTheirs(row)) return THEIRS;
     if ((seconds(row) + SECONDS[interval]) * 1000 > this.now()) return GROWING;
     if (row === rows[0] && reachesBeginning) return "Not complete: the tape begins in it.";
     if (!this.candles.lacksTrades(row, this.now())) return YOUNG;
@@ -396,6 +419,10 @@ class Chart {
 
 function seconds({ start }) {
   return milliseconds(start) / 1000;
+}
+
+function inColour(colour) {
+  return { color: colour, borderColor: colour, wickColor: colour };
 }
 
 function volume(row) {

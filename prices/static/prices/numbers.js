@@ -35,6 +35,11 @@ export function withSign(change) {
   return change.replace("-", "−");
 }
 
+/** What stands before a number that the exchange's own candles tell, whose trades are not all here yet. */
+export function about(source) {
+  return source === "exchange" ? "≈ " : "";
+}
+
 /** 1 s, 5 min, 3 h, 4 days. */
 export function inWords(seconds) {
   if (seconds < 60) return `${Math.floor(seconds)} s`;

@@ -77,7 +77,7 @@ function begin() {
   });
   const mark = (kind, answer) => markAnswer(chart, chosen.choose, kind, answer);
 
-  document.querySelectorAll(".question").forEach((question) => answerInPlace(question, mark));
+  document.querySelectorAll(".question:has([data-api])").forEach((question) => answerInPlace(question, mark));
   document.querySelectorAll(".time").forEach((time) => {
     const iso = time.textContent.trim().replace(" UTC", "").replace(" ", "T");
     if (/^\d{4}-/.test(iso)) showLocalTime(time, iso);

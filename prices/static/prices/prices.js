@@ -1,8 +1,8 @@
 // The cards of the latest prices. In: rows as in /latest, and how far each price has moved. Out: price, direction, age,
 // the windows' change, high and low, a line of the last hour.
 
-import { inDigits, inWords, learnDigits, milliseconds, scaled, withSign } from "./numbers.js";
-import { fill, makeRow } from "./rows.js";
+import { about, inDigits, inWords, learnDigits, milliseconds, scaled, withSign } from "./numbers.js";
+import { fill, makeRow, markSource } from "./rows.js";
 import { Closes, drawLine } from "./sparkline.js";
 
 const LINES_EVERY_MS = 60_000;
@@ -68,11 +68,13 @@ export class Cards {
     for (const { symbol, ...windows } of movements) {
       const card = this.find(symbol);
       if (!card) continue;
-      for (const [name, { change, change_percent: percent, high, low }] of Object.entries(windows)) {
+      for (const [name, { change, change_percent: percent, high, low, source }] of Object.entries(windows)) {
         const row = card.querySelector(`[data-window="${name}"]`);
+        const turned = markSource(row, source);
+        if (turned && name === "hour") this.loadLine(card); // there is more to draw now
         for (const price of [high, low]) learnDigits(symbol, price);
         fill(row, {
-          change: change === null ? "–" : `${withSign(inDigits(symbol, change))} (${withSign(percent)} %)`,
+          change: change === null ? "–" : `${about(source)}${withSign(inDigits(symbol, change))} (${withSign(percent)} %)`,
           high: high === null ? "–" : inDigits(symbol, high),
           low: low === null ? "–" : inDigits(symbol, low),
         });

@@ -3,6 +3,7 @@
 import { inDigits, milliseconds } from "./numbers.js";
 
 const TIMES = new Set(["timestamp", "actual_timestamp", "minute"]);
+const THEIRS = "Told by the exchange's own candles: the trades are not all here yet.";
 const PRICES = new Set(["price", "high", "low"]);
 
 /** Parse an answer of the API and keep every digit: JSON.parse would bend the numbers of /minmax into floats. */
@@ -32,6 +33,15 @@ export function fill(element, row) {
 export function showLocalTime(element, time) {
   if (time) element.title = `${new Date(milliseconds(time)).toLocaleString()} where you are`;
   else element.removeAttribute("title");
+}
+
+/** By whose word the numbers in it are, on hover too; true when that is another's now. */
+export function markSource(element, source = "tape") {
+  if ((element.dataset.source ?? "tape") === source) return false;
+  element.dataset.source = source;
+  if (source === "exchange") element.title = THEIRS;
+  else element.removeAttribute("title");
+  return true;
 }
 
 export function inUtc(time) {

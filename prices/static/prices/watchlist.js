@@ -2,8 +2,8 @@
 // ages and lines of the last hour, sorted and filtered; the symbols in view, since nothing else needs to be pushed.
 
 import { Lines } from "./lines.js";
-import { inWords, learnDigits, milliseconds, scaled, withSign } from "./numbers.js";
-import { fill, makeRow } from "./rows.js";
+import { about, inWords, learnDigits, milliseconds, scaled, withSign } from "./numbers.js";
+import { fill, makeRow, markSource } from "./rows.js";
 import { Closes, drawLine } from "./sparkline.js";
 
 const WINDOWS = ["minute", "hour", "day"];
@@ -152,6 +152,7 @@ export class Watchlist {
       const row = this.rows.get(symbol);
       if (!row) continue;
       for (const name of WINDOWS) row[name] = windows[name].change_percent;
+      row.sources = Object.fromEntries(WINDOWS.map((name) => [name, windows[name].source]));
       this.rewrite(row);
     }
   }
@@ -167,7 +168,9 @@ export class Watchlist {
     for (const name of WINDOWS) {
       const cell = line.querySelector(`[data-window="${name}"]`);
       const percent = row[name];
-      const text = percent ? `${withSign(percent)} %` : "–";
+      const source = row.sources?.[name];
+      markSource(cell, source);
+      const text = percent ? `${about(source)}${withSign(percent)} %` : "–";
       if (cell.textContent !== text) cell.textContent = text;
       setData(cell, "direction", /[1-9]/.test(percent ?? "") ? (percent.startsWith("-") ? "down" : "up") : "");
     }

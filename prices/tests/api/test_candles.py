@@ -62,7 +62,7 @@ def expected_candles(stored, length):
         since = begin_of(start, proven)
         is_inside = min(times) + TIMES_RUN_BACK_AT_MOST < since and since + proven < max(times) - TIMES_RUN_BACK_AT_MOST
         minute = [each for each, time in zip(stored, times, strict=True) if since <= time < since + proven]
-        yield (start, *values, is_inside and unbroken.issuperset(each.trade_id for each in minute))
+        yield (start, *values, is_inside and unbroken.issuperset(each.trade_id for each in minute), "tape")
 
 
 def begin_of(time, length):
@@ -144,7 +144,7 @@ def test_candles_to_the_byte(client, symbols):
     assert response.headers["Content-Type"] == "application/json"
     assert response.content == (
         b'[{"start":"2026-05-29T12:00","open":"0.00001234","high":"1234567890.12345678","low":"0.00001234",'
-        b'"close":"61928.31","volume":"10000000001.09999999","trade_count":3,"complete":true}]'
+        b'"close":"61928.31","volume":"10000000001.09999999","trade_count":3,"complete":true,"source":"tape"}]'
     )
 
 
@@ -264,8 +264,8 @@ def test_candles_as_csv(client, symbols):
 
         assert response.headers["Content-Type"] == "text/csv; charset=utf-8"
         assert response.content == (
-            b"start,open,high,low,close,volume,trade_count,complete\n"
-            b"2026-05-29T12:00,0.00000012,61930.1,0.00000012,61930.1,2.5,2,false\n"
+            b"start,open,high,low,close,volume,trade_count,complete,source\n"
+            b"2026-05-29T12:00,0.00000012,61930.1,0.00000012,61930.1,2.5,2,false,tape\n"
         )
     assert client.get("/candles?symbol=NOSUCH&format=csv").content.count(b"\n") == 1
 

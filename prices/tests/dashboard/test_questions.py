@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
@@ -216,3 +217,19 @@ def test_a_question_to_a_lost_server_is_answered_in_words(visit, market, expecte
     ask(page, "latest")
 
     sees(answer(page, "latest"), "The server does not answer. Try again in a few seconds.")
+
+
+@pytest.mark.parametrize("java_script_enabled", [True, False])
+def test_a_day_is_downloaded_by_a_click(visit, market, java_script_enabled):
+    page = visit(java_script_enabled=java_script_enabled)
+    page.get_by_text("Download a day").click()
+    form = page.locator("#download form")
+    form.get_by_label("Format").select_option("csv")
+
+    with page.expect_download() as download:
+        form.get_by_role("button", name="Download").click()
+
+    lines = Path(download.value.path()).read_text().splitlines()
+    assert re.fullmatch(r"BTCUSDT-trades-\d{4}-\d\d-\d\d\.csv", download.value.suggested_filename)
+    assert lines[0] == "symbol,trade_id,timestamp,price,quantity,buyer_is_maker"
+    assert any("61928.31" in line for line in lines[1:])

@@ -3,12 +3,16 @@
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
+import orjson
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from prices import queries, tape
+from prices.binance.rest import Kline
+from prices.domain.times import to_microseconds
 from prices.live.movements import Kept
+from prices.live.reading import read_movements
 from prices.models import Candle, HourCandle, Price
 from prices.queries.prices import WINDOWS, Movement
 from prices.tests.factories import NOON, trade
@@ -68,7 +72,7 @@ def test_the_api_tells_those_of_all_symbols(client, symbols):
     rows = client.get("/movements").json()
 
     assert [row["symbol"] for row in rows] == ["BTCUSDT", "ETHUSDT"]
-    assert rows[0]["minute"] == {"change": "-1", "change_percent": "-12.50", "high": "7", "low": "7"}
+    assert rows[0]["minute"] == {"change": "-1", "change_percent": "-12.50", "high": "7", "low": "7", "source": "tape"}
 
 
 def test_one_reading_serves_whoever_asks_meanwhile():
@@ -94,3 +98,62 @@ def test_untracked_symbols_and_those_without_a_trade_are_left_out(symbols):
     found = queries.movements(NOON + timedelta(seconds=1))
 
     assert {(each.symbol, each.price) for each in found} == {("ETHUSDT", Decimal("0.00001234"))}
+
+
+def kline(at, *, opened="5", closed="6", high="9", low="4", count=3):
+    return Kline(to_microseconds(at), *map(Decimal, [opened, high, low, closed, "1"]), count, Decimal(0))
+
+
+def day_of(now):
+    (day,) = [each for each in queries.movements(now) if each.window == "day"]
+    return day[3:]
+
+
+def test_where_the_tape_has_no_price_then_the_exchanges_candle_tells(symbols):
+    now = NOON + timedelta(seconds=30)
+    then = NOON - timedelta(days=1)
+    tape.store([trade(10, "8", at=NOON), trade(11, "7", at=now)])
+    assert day_of(now) == (None, 8, 7, "tape")
+
+    tape.keep_klines("BTCUSDT", [kline(then)])
+    assert day_of(now) == (5, 8, 7, "exchange")  # what the minute opened with in which the window begins
+    tape.keep_klines("BTCUSDT", [kline(NOON - timedelta(hours=5))])
+    assert day_of(now) == (5, 9, 4, "exchange")
+    assert [each.price_then for each in queries.movements(now)] == [6, 6, 5]
+    tape.store([trade(9, "3", at=NOON - timedelta(hours=2))])
+    assert [(each.price_then, each.source) for each in queries.movements(now)] == [
+        (3, "tape"),
+        (3, "tape"),
+        (5, "exchange"),
+    ]
+
+
+def test_of_a_minute_before_it_the_close_counts(symbols):
+    now = NOON + timedelta(seconds=30)
+    tape.store([trade(10, "8", at=now)])
+    tape.keep_klines("BTCUSDT", [kline(NOON - timedelta(days=1, minutes=1))])
+
+    assert day_of(now) == (6, 8, 8, "exchange")
+
+
+def test_what_is_stored_since_that_candle_goes_before_it(symbols):
+    now = NOON + timedelta(seconds=30)
+    then = NOON - timedelta(days=1)
+    tape.keep_klines("BTCUSDT", [kline(then - timedelta(minutes=2)), kline(then)])
+    tape.store([trade(9, "3", at=then + timedelta(seconds=29)), trade(10, "8", at=now)])
+    assert day_of(now) == (3, 8, 8, "tape")
+
+    tape.store([trade(7, "3", at=then), trade(8, "3", at=then + timedelta(seconds=1))])
+    assert day_of(now) == (3, 8, 8, "tape")
+
+
+def test_the_api_tells_by_whose_word(client, symbols):
+    now = datetime.now(UTC)
+    tape.store([trade(1, "10", at=now)])
+    tape.keep_klines("BTCUSDT", [kline(now.replace(second=0, microsecond=0) - timedelta(minutes=90))])
+
+    (row,) = read_movements(datetime.now(UTC)).values()
+
+    told = orjson.loads(row)
+    assert told["hour"] == {"change": "+4", "change_percent": "+66.67", "high": "10", "low": "10", "source": "exchange"}
+    assert (told["day"]["change"], told["day"]["high"], told["day"]["source"]) == (None, "10", "exchange")

@@ -207,6 +207,7 @@ def test_the_numbers(fresh):
         "unavailable_trades": 5,
         "last_gap": {"id": Gap.objects.latest("id").id, "trades": 5, "outcome": "unavailable", "age_s": 0.0},
         "last_audit": {"finished_at": "2026-05-29T11:58:30", "age_s": 90.0, "proven": True, "trades": 7},
+        "archive": None,
     }
 
 

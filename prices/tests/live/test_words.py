@@ -37,6 +37,13 @@ def test_every_line_in_words():
         "unavailable_trades": 5,
         "last_gap": {"id": 7, "trades": 1, "outcome": "healed", "age_s": 200.0},
         "last_audit": {"proven": False, "age_s": 0.2},
+        "archive": {
+            "symbols": 2,
+            "days": 1_062,
+            "bytes": 2_440_000_000,
+            "through": "2026-10-25",
+            "files_in_trouble": 0,
+        },
     }
 
     assert describe(status) == {
@@ -47,7 +54,16 @@ def test_every_line_in_words():
         "missing": "12,345, and 5 the exchange lacks",
         "audit": "NOT proven, now",
         "gap": "1 trade, healed 3 min ago",
+        "archive": "through 2026-10-25, 1,062 days, 2.5 GB",
     }
+
+
+def test_an_archive_in_words():
+    archive = {"symbols": 1, "days": 1, "bytes": 10**6, "through": "2026-10-25", "files_in_trouble": 2}
+
+    assert describe({"archive": archive})["archive"] == "2 files can't be used"
+    assert describe({"archive": archive | {"files_in_trouble": 0}})["archive"] == "through 2026-10-25, 1 day, 1.0 MB"
+    assert describe({})["archive"] == "nothing sealed yet"
 
 
 @pytest.mark.parametrize(
