@@ -49,7 +49,11 @@ class DayRows:
 
         breaks = pc.indices_nonzero(pc.greater(pc.subtract(ids.slice(1), ids.slice(0, len(ids) - 1)), 1)).to_pylist()
         pairs = [(self.last, row(0)), *((row(place), row(place + 1)) for place in breaks)]
-        self.holes += [(one, other) for one, other in pairs if one and one.trade_id + 1 < other.trade_id]
+        for one, other in pairs:
+            if one is not None and self.last is not None and one.trade_id < self.last.trade_id:
+                one = self.last  # noqa: PLW2901  what lies before it was told of already
+            if one is not None and one.trade_id + 1 < other.trade_id:
+                self.holes.append((one, other))
         self.first = self.first or row(0)
         last = row(len(ids) - 1)
         self.last = last if self.last is None or self.last.trade_id < last.trade_id else self.last

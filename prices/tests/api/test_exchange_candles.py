@@ -140,7 +140,7 @@ def test_they_change_those_candles_alone_that_need_them(stored, theirs, lost, st
     symbol = next(names)
     times = [NOON + minute * MINUTE + half * timedelta(seconds=30) for minute in sorted(stored) for half in (0, 1)]
     tape.store([trade(i, str(i), symbol=symbol, at=at) for i, at in enumerate(times, 1) if i not in lost])
-    lengths = [length for length in INTERVALS.values() if length >= MINUTE]  # seconds are of trades alone
+    lengths = [length for length in INTERVALS.values() if length >= MINUTE]  # seconds are made of trades alone
     before = {length: queries.candles(symbol, length, None, None, 1000) for length in lengths}
     tape.keep_klines(symbol, [kline(minute, count) for minute, count in theirs.items()])
 
