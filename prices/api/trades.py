@@ -85,10 +85,10 @@ class TradesView(APIView):
         if form == BrowsableAPIRenderer.format:
             limit = min(limit, MOST_ON_A_PAGE_FOR_PEOPLE)
         page = queries.trade_page(queries.Asked(symbol, start, end, from_id, limit))
-        if form == CSVRenderer.format:
-            response = answer(request, as_csv(symbol, page.rows, times), settled=page.settled)
-        else:
-            response = answer(request, orjson.Fragment(as_json(symbol, page.rows, times)), settled=page.settled)
+        body = (as_csv if form == CSVRenderer.format else as_json)(symbol, page.rows, times)
+        # People get it laid out.
+        is_for_people = form == BrowsableAPIRenderer.format
+        response = answer(request, orjson.loads(body) if is_for_people else body, settled=page.settled)
         if page.next:
             response.headers["Link"] = _link(request, page.next)
         return response

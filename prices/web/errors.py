@@ -8,12 +8,12 @@ import logging
 import time
 from typing import Any
 
-from django.conf import settings
 from django.db import InterfaceError, OperationalError, ProgrammingError
 from rest_framework import status
 from rest_framework.response import Response
 from rest_framework.views import exception_handler as rest_framework_handler
 
+from prices.archive.checking import Trouble
 from prices.archive.reading import ArchiveUnavailable, Replaced
 from prices.web.renderer import CSVRenderer, ExactJSONRenderer
 
@@ -46,7 +46,7 @@ def exception_handler(exception: Exception, context: dict[str, Any]) -> Response
         return _unavailable("The database is out of reach. Try again in a few seconds.")
     if isinstance(exception, ArchiveUnavailable):
         _log_now_and_then("a file of the archive can't be used", str(exception))
-        return _unavailable(archive_trouble(exception))
+        return _unavailable(Trouble(exception.path, exception.reason).sentence)
     if isinstance(exception, Replaced):
         return _unavailable("The archive is being written just there. Try again in a few seconds.")
     return rest_framework_handler(exception, context)
@@ -56,13 +56,6 @@ def _tell_in_json(request: Any) -> None:
     """Whoever asked for CSV gets an error as all others do."""
     if isinstance(getattr(request, "accepted_renderer", None), CSVRenderer):
         request.accepted_renderer, request.accepted_media_type = ExactJSONRenderer(), ExactJSONRenderer.media_type
-
-
-def archive_trouble(error: ArchiveUnavailable) -> str:
-    """Which file, and what is wrong with it; not where on this machine it is."""
-    path = error.path
-    name = path.relative_to(settings.ARCHIVE_DIR) if path.is_relative_to(settings.ARCHIVE_DIR) else path.name
-    return f"The archive's file {name} can't be used: {error.reason}. What it held can't be told until it is back."
 
 
 def _unavailable(why: str) -> Response:

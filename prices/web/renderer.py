@@ -22,8 +22,8 @@ class ExactJSONRenderer(JSONRenderer):
         accepted_media_type: str | None = None,
         renderer_context: Mapping[str, Any] | None = None,
     ) -> bytes:
-        if data is None:
-            return b""
+        if data is None or isinstance(data, bytes):  # that was written already: a long list is not copied once more
+            return data or b""
         indent = self.get_indent(accepted_media_type or "", dict(renderer_context or {}))
         return orjson.dumps(data, default=_exact, option=orjson.OPT_INDENT_2 if indent else None)
 

@@ -29,7 +29,9 @@ def as_json(symbol: str, rows: pa.Table, times: str) -> bytes:
         '","buyer_is_maker":',
         "},",
     ]
-    return b"[%s]" % b"".join(_pieces(rows, times, around)).removesuffix(b",")
+    pieces = [b"[", *_pieces(rows, times, around), b"]"]
+    pieces[-2] = pieces[-2].removesuffix(b",")
+    return b"".join(pieces)
 
 
 def as_csv(symbol: str, rows: pa.Table, times: str) -> bytes:

@@ -264,8 +264,8 @@ def test_candles_as_csv(client, symbols):
 
         assert response.headers["Content-Type"] == "text/csv; charset=utf-8"
         assert response.content == (
-            b"start,open,high,low,close,volume,trade_count,complete\n"
-            b"2026-05-29T12:00,0.00000012,61930.1,0.00000012,61930.1,2.5,2,false\n"
+            b"start,open,high,low,close,volume,trade_count,complete,source\n"
+            b"2026-05-29T12:00,0.00000012,61930.1,0.00000012,61930.1,2.5,2,false,tape\n"
         )
     assert client.get("/candles?symbol=NOSUCH&format=csv").content.count(b"\n") == 1
 

@@ -384,6 +384,7 @@ def test_a_browser_gets_a_small_page_that_leads_on(client, symbols):
 
     assert page.headers["Content-Type"].startswith("text/html")
     assert page.text.count("buyer_is_maker") == 100
+    assert page.text.count("\n") > 600  # not all in one line
     assert "from_id=101" in page.headers["Link"]
 
 
