@@ -17,6 +17,7 @@ import sys
 import time
 import zipfile
 from argparse import Namespace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -24,7 +25,6 @@ from database import PROJECT, VAR_DIR, fresh_database
 from results import Result, finish, make_parser
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
-FIRST_DAY = "2026-10-01"
 LEAST_IMPORT = 500_000
 MOST_MEMORY_MB = 400
 
@@ -45,15 +45,20 @@ def main() -> None:
     finish(result, options.json)
 
 
+def first_day(days: int) -> str:
+    """So many days lie between its beginning and today's, UTC."""
+    return (datetime.now(UTC) - timedelta(days=days)).date().isoformat()
+
+
 def write_zips(days: int, trades: int) -> Path:
     """The simulated market's history, made once and kept."""
-    folder = VAR_DIR / f"zips-{days}-{trades}"
+    folder = VAR_DIR / f"zips-{first_day(days)}-{trades}"
     if not (folder / "whole").exists():
         shutil.rmtree(folder, ignore_errors=True)
         _manage(
             {**os.environ, "DJANGO_SETTINGS_MODULE": "tracker.settings", "VAR_DIR": str(VAR_DIR)},
             "simulate_exchange",
-            *("--symbols", *SYMBOLS, "--seed", "7", "--first-id", "1", "--trades-from", FIRST_DAY),
+            *("--symbols", *SYMBOLS, "--seed", "7", "--first-id", "1", "--trades-from", first_day(days)),
             *("--history-trades-a-day", str(trades // days), "--write-archive", str(folder)),
         )
         (folder / "whole").touch()
@@ -61,11 +66,8 @@ def write_zips(days: int, trades: int) -> Path:
 
 
 def go_through(result: Result, environment: dict[str, str], zips: Path, out: Path, options: Namespace) -> None:
-    from datetime import date, timedelta  # noqa: PLC0415
-
     days, kills = options.days, options.kills
-    until = (date.fromisoformat(FIRST_DAY) + timedelta(days=days - 1)).isoformat()
-    arguments = ["import_prices", *SYMBOLS, "--from", FIRST_DAY, "--to", until, "--folder", str(zips), "--yes"]
+    arguments = ["import_prices", *SYMBOLS, "--from", first_day(days), "--folder", str(zips), "--yes"]
     killed = _kill(environment, arguments, kills)
     took_s, memory_mb = _manage(environment, *arguments)
     trades, size = _sealed()

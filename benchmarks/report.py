@@ -21,7 +21,20 @@ from machine import describe_machine, describe_versions
 from plots import PLOTS, draw
 from results import Figure, Result
 
-SCRIPTS = ("ingest", "latency", "queries", "throughput", "steady", "heal", "live", "many_symbols", "trades", "export")
+SCRIPTS = (
+    "ingest",
+    "latency",
+    "queries",
+    "throughput",
+    "steady",
+    "heal",
+    "live",
+    "many_symbols",
+    "archive",
+    "past",
+    "trades",
+    "export",
+)
 REPORT = PROJECT / "docs" / "benchmarks.md"
 README = PROJECT / "README.md"
 NOTES = PROJECT / "benchmarks" / "notes.md"
