@@ -12,7 +12,7 @@ from django.core.management.base import BaseCommand, CommandError
 from prices import coverage, queries
 from prices.archive.emptying import make_room
 from prices.archive.places import Busy
-from prices.audit.reading import is_known
+from prices.audit.extent import is_known
 from prices.domain.intervals import interval_start
 from prices.domain.times import DAY
 from prices.history.dropping import Amount, amount_before, drop_before

@@ -18,7 +18,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from prices import queries
 from prices.archive.reading import ArchiveUnavailable
-from prices.audit.reading import is_known
+from prices.audit.extent import is_known
 from prices.coverage import disk_in_words
 from prices.domain.intervals import INTERVALS, interval_start
 from prices.domain.times import DAY, EPOCH, format_zulu
