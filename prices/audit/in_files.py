@@ -4,7 +4,7 @@ Of a file that is missing or altered what is on record of its day tells instead:
 who proves it, and what it held counts as stored.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from itertools import islice
 from typing import NamedTuple
@@ -59,13 +59,13 @@ def ids_in_file(day: Sealed, span: Span) -> list[Ids]:
 def last_in_files(symbol: str, time: datetime) -> Place | None:
     """The last trade before `time` that is in a file."""
     rows = fetch_all(_LAST_DAY, symbol=symbol, time=time)
-    return steadily(symbol, _moment(rows[0][0]), lambda days: _last_before(days[0], time)) if rows else None
+    return _read_one(symbol, rows[0][0], lambda day: _last_before(day, time)) if rows else None
 
 
 def first_in_files(symbol: str, time: datetime) -> Place | None:
     """The first trade at or after `time` that is in a file."""
     rows = fetch_all(_FIRST_DAY, symbol=symbol, time=time)
-    return steadily(symbol, _moment(rows[0][0]), lambda days: _first_from(days[0], time)) if rows else None
+    return _read_one(symbol, rows[0][0], lambda day: _first_from(day, time)) if rows else None
 
 
 def places_in_files(symbol: str, span: Span, ids: Ids, limit: int | None) -> list[Place]:
@@ -77,8 +77,9 @@ def places_in_files(symbol: str, span: Span, ids: Ids, limit: int | None) -> lis
     return steadily(symbol, span, read)
 
 
-def _moment(day: datetime) -> Span:
-    return Span(day, day + MICROSECOND)
+def _read_one(symbol: str, day: datetime, read: Callable[[Sealed], Place | None]) -> Place | None:
+    """None also where the day was dropped meanwhile."""
+    return steadily(symbol, Span(day, day + MICROSECOND), lambda days: read(days[0]) if days else None)
 
 
 def _ids_between(file: DayFile, span: Span) -> list[Ids]:
