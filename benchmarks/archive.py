@@ -6,21 +6,17 @@ take.
 """
 
 import os
-import subprocess
 import sys
-import threading
 import time
-from contextlib import suppress
 from datetime import timedelta
 from decimal import Decimal
 from functools import partial
-from itertools import count
 from pathlib import Path
 from statistics import quantiles
 from tempfile import TemporaryDirectory
 
-import psutil  # type: ignore[import-untyped]
-from database import PROJECT, fresh_database
+from beside import Writing, run_command, writer_waits
+from database import fresh_database
 from results import Result, finish, make_parser
 
 DAYS = 3
@@ -30,7 +26,6 @@ MOST_P99_MS = 25
 MANY_DAYS = 1000
 TRADES_OF_MANY = 5_000
 CALLS = 400
-_ids = count(9_000_000_000)
 QUIET = "BNBUSDT"
 
 
@@ -63,9 +58,9 @@ def seal_days(result: Result, environment: dict[str, str]) -> None:
     fill_chart()  # makes the hours of all
     trades = Price.objects.count()
     hot = bytes_per_trade()
-    idle = _writer_waits(3.0)
+    idle = writer_waits(3.0)
     command = [sys.executable, "manage.py", "keep_archive", "--once"]
-    with _Writing() as writing:
+    with Writing() as writing:
         took_s, memory_mb = run_command(command, environment)
     sealed = sum(SealedDay.objects.values_list("trade_count", flat=True))
     size = sum(SealedDay.objects.values_list("bytes", flat=True))
@@ -82,69 +77,6 @@ def seal_days(result: Result, environment: dict[str, str]) -> None:
     result.add("Storing 50 trades meanwhile, p50 and p99", f"{writing.p50:.1f} ms, {writing.p99:.1f} ms")
     result.add("The same with nothing beside it", f"{idle.p50:.1f} ms, {idle.p99:.1f} ms")
     result.notes.append(f"`prices` keeps {left / 1e6:,.0f} MB on the disk, for the rows to come to use again.")
-
-
-def run_command(command: list[str], environment: dict[str, str]) -> tuple[float, float]:
-    """How long a command took, and the most memory it had, MB."""
-    began_at = time.monotonic()
-    process = psutil.Popen(command, cwd=PROJECT, env=environment, stdout=subprocess.DEVNULL)
-    most = 0
-    # What the system tells in the end counts this process too, as it was when it made the other.
-    while process.poll() is None:
-        with suppress(psutil.Error):
-            most = max(most, process.memory_info().rss)
-        time.sleep(0.01)
-    if process.returncode:
-        raise SystemExit(f"{' '.join(command)} failed")
-    return time.monotonic() - began_at, most / 1e6
-
-
-class _Writing:
-    """Stores a batch of a symbol being sealed again and again, as an ingester does, and notes how long each took."""
-
-    def __init__(self) -> None:
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._store)
-        self._times_ms: list[float] = []
-
-    def __enter__(self) -> "_Writing":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    @property
-    def p50(self) -> float:
-        return quantiles(self._times_ms, n=100)[49]
-
-    @property
-    def p99(self) -> float:
-        return quantiles(self._times_ms, n=100)[98]
-
-    def _store(self) -> None:
-        from django.db import connection  # noqa: PLC0415
-
-        from prices import tape  # noqa: PLC0415
-        from prices.domain.trade import Trade  # noqa: PLC0415
-
-        while not self._stop.wait(0.02):
-            now_us = time.time_ns() // 1000
-            batch = [
-                Trade("BTCUSDT", now_us + number, next(_ids), Decimal("61928.31"), Decimal("0.5"), True)
-                for number in range(50)
-            ]
-            began_at = time.monotonic()
-            tape.store(batch)
-            self._times_ms.append((time.monotonic() - began_at) * 1000)
-        connection.close()
-
-
-def _writer_waits(seconds: float) -> _Writing:
-    with _Writing() as writing:
-        time.sleep(seconds)
-    return writing
 
 
 def ask_files(result: Result) -> None:

@@ -12,7 +12,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from archive import beside_the_database, run_command
+from archive import beside_the_database
+from beside import run_command
 from database import fresh_database
 from results import Result, finish, make_parser
 

@@ -14,13 +14,13 @@ import random
 import shutil
 import subprocess
 import sys
-import time
 import zipfile
 from argparse import Namespace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from beside import Writing, run_command, writer_waits
 from database import PROJECT, VAR_DIR, fresh_database
 from results import Result, finish, make_parser
 
@@ -69,7 +69,9 @@ def go_through(result: Result, environment: dict[str, str], zips: Path, out: Pat
     days, kills = options.days, options.kills
     arguments = ["import_prices", *SYMBOLS, "--from", first_day(days), "--folder", str(zips), "--yes"]
     killed = _kill(environment, arguments, kills)
-    took_s, memory_mb = _manage(environment, *arguments)
+    idle = writer_waits(3.0)
+    with Writing() as writing:
+        took_s, memory_mb = _manage(environment, *arguments)
     trades, size = _sealed()
     what = f"Importing {trades:,} trades of {days} days from local zips"
     if kills:
@@ -77,6 +79,8 @@ def go_through(result: Result, environment: dict[str, str], zips: Path, out: Pat
     else:
         rate = trades / took_s
         result.add(what, f"{rate:,.0f} trades/s", f"at least {LEAST_IMPORT:,}", rate >= LEAST_IMPORT)
+    result.add("Storing 50 trades of a symbol meanwhile, p50 and p99", f"{writing.p50:.1f} ms, {writing.p99:.1f} ms")
+    result.add("The same with nothing beside it", f"{idle.p50:.1f} ms, {idle.p99:.1f} ms")
     result.add(
         "Most memory of import_prices", f"{memory_mb:.0f} MB", f"below {MOST_MEMORY_MB}", memory_mb < MOST_MEMORY_MB
     )
@@ -106,12 +110,7 @@ def _kill(environment: dict[str, str], arguments: list[str], kills: int) -> int:
 
 def _manage(environment: dict[str, str], *arguments: str) -> tuple[float, float]:
     """How long a command took, and the most memory it had, MB. Ends where it fails."""
-    began_at = time.monotonic()
-    process = subprocess.Popen([sys.executable, "manage.py", *arguments], cwd=PROJECT, env=environment)
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        raise SystemExit(f"{' '.join(arguments)} failed")
-    return time.monotonic() - began_at, usage.ru_maxrss / 1024
+    return run_command([sys.executable, "manage.py", *arguments], environment)
 
 
 def _sealed() -> tuple[int, int]:

@@ -8,9 +8,10 @@ from django.db import connection
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from prices import coverage, gaps, tape
+from prices import coverage, gaps, queries, tape
 from prices.archive import emptying, files, keeping, places, reading, sealing
 from prices.domain.candle import roll_up
+from prices.domain.intervals import floor_minute
 from prices.domain.times import DAY, from_microseconds, to_microseconds
 from prices.domain.trade import Trade
 from prices.models import Candle, Gap, HourCandle, SealedDay
@@ -131,6 +132,7 @@ RUN = {
 
 
 def begin_anew():
+    tape.add_symbols(["BTCUSDT"], tracked=True)
     with connection.cursor() as cursor:
         cursor.execute("TRUNCATE prices, candles, hour_candles, coverage, gaps, sealed_days")
     for path in places.folder_of("BTCUSDT").glob("date=*/*"):
@@ -174,6 +176,7 @@ def test_in_any_order_it_is_one_tape(plan, finishes):
         assert stored() == in_tape_order(brought), name
         assert kept_minutes() == minutes_of(brought), name
         _check_gaps(brought)
+        _check_answers(brought)
     if finishes:
         live(THERE)
         look(None)
@@ -181,6 +184,23 @@ def test_in_any_order_it_is_one_tape(plan, finishes):
         assert stored() == in_tape_order(THERE)
         assert kept_minutes() == minutes_of(THERE)
     _check_files()
+
+
+def _check_answers(brought):
+    """At instants of trades, between them, at midnight: what the trades say, whichever tier has them."""
+    by_time = sorted(brought, key=lambda trade: (trade.timestamp_us, trade.trade_id))
+    if by_time:
+        latest = queries.latest_prices("BTCUSDT")[0]
+        assert (latest.price, to_microseconds(latest.timestamp)) == (by_time[-1].price, by_time[-1].timestamp_us)
+    for number in range(0, TRADES, 7):
+        instant = from_microseconds(MARKET[number].timestamp_us) - (number % 2) * timedelta(microseconds=1)
+        before = [trade for trade in by_time if trade.timestamp_us <= to_microseconds(instant)]
+        found = queries.price_at_second("BTCUSDT", instant)
+        assert (found and found.price) == (before[-1].price if before else None)
+        minute = floor_minute(instant)
+        prices = [trade.price for trade in by_time if floor_minute(from_microseconds(trade.timestamp_us)) == minute]
+        high_low = queries.high_low("BTCUSDT", minute)
+        assert (high_low.high, high_low.low) == (max(prices, default=None), min(prices, default=None))
 
 
 def _check_gaps(brought):
