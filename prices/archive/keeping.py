@@ -50,7 +50,8 @@ class Watcher:
 def keep(now: datetime, after_days: int, watcher: Watcher | None = None) -> Round:
     """Do all that is due at `now`. Raises django.db.Error, OSError (a full disk), OutdatedCode."""
     watcher = watcher or Watcher()
-    done = Round([], _empty_what_is_sealed(watcher), [])
+    done = Round([], 0, [])
+    done = done._replace(taken_out=_empty_what_is_sealed(watcher, done.hindered))
     for due in due_days(now, after_days):
         if due.waits_for:
             done.hindered.append(f"{due.symbol} {due.day:%Y-%m-%d} waits for {due.waits_for}")
@@ -68,12 +69,13 @@ def keep(now: datetime, after_days: int, watcher: Watcher | None = None) -> Roun
     return done
 
 
-def _empty_what_is_sealed(watcher: Watcher) -> int:
+def _empty_what_is_sealed(watcher: Watcher, hindered: list[str]) -> int:
     """Of days whose files are there but whose rows are not all out: somebody was stopped, or imported into them."""
     taken_out = 0
     for symbol, day in not_emptied():
-        watcher.begin(Due(symbol, day, 0, is_sealed=True, waits_for=""), "emptying")
-        taken_out += empty(symbol, day, watcher.go_on)
+        with _passed_over(hindered), only_writer_of(symbol):
+            watcher.begin(Due(symbol, day, 0, is_sealed=True, waits_for=""), "emptying")
+            taken_out += empty(symbol, day, watcher.go_on)
     return taken_out
 
 

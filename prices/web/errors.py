@@ -8,7 +8,6 @@ import logging
 import time
 from typing import Any
 
-from django.conf import settings
 from django.db import InterfaceError, OperationalError, ProgrammingError
 from rest_framework import status
 from rest_framework.response import Response
@@ -59,10 +58,8 @@ def _tell_in_json(request: Any) -> None:
 
 
 def archive_trouble(error: ArchiveUnavailable) -> str:
-    """Which file, and what is wrong with it; not where on this machine it is."""
-    path = error.path
-    name = path.relative_to(settings.ARCHIVE_DIR) if path.is_relative_to(settings.ARCHIVE_DIR) else path.name
-    return f"The archive's file {name} can't be used: {error.reason}. What it held can't be told until it is back."
+    """Which file, and what is wrong with it."""
+    return f"{error} What it held can't be told until it is back."
 
 
 def _unavailable(why: str) -> Response:
