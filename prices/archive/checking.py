@@ -87,6 +87,12 @@ def look_at_files() -> list[Trouble]:
     return troubles_of(looks)
 
 
+def is_another_folder() -> bool:
+    """Whether several days are sealed, and not one of their files is there: as it is without the disk they are on."""
+    known = on_record()
+    return len(known) > 1 and not any(file.path.exists() for file in known)
+
+
 def on_record() -> list[OnRecord]:
     """All files that should be there. Raises django.db.Error."""
     return [OnRecord(*row) for row in fetch_all(_ON_RECORD)]

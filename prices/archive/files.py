@@ -108,11 +108,11 @@ def prove(path: Path) -> FileProof:
     return FileProof(size, whole.hexdigest(), hashlib.sha256(footer).hexdigest())
 
 
-def is_same(path: Path, footer_sha256: str) -> bool:
-    """Whether the file's last part is this one."""
+def is_one_of(path: Path, footers: Collection[str]) -> bool:
+    """Whether the file's last part has one of these SHA-256."""
     try:
         with pa.OSFile(str(path), "rb") as source:
-            return hashlib.sha256(_footer(source)).hexdigest() == footer_sha256
+            return hashlib.sha256(_footer(source)).hexdigest() in footers
     except (OSError, Damaged):
         return False
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from django.db.models.functions import Now
 
-from prices.archive.checking import look_at_files
+from prices.archive.checking import is_another_folder, look_at_files
 from prices.archive.due import Due, due_days
 from prices.archive.emptying import empty, make_room, not_emptied
 from prices.archive.places import Busy, only_writer_of
@@ -24,6 +24,11 @@ from prices.models import Lease
 
 # In the table `leases`: who keeps the archive, seen last when, and what hinders it.
 NAME = "archive"
+
+_ANOTHER_FOLDER = (
+    "None of the archive's files is there: is its disk mounted, and ARCHIVE_DIR right? Until one of them is, no day is "
+    "sealed."
+)
 
 
 class Round(NamedTuple):
@@ -51,6 +56,9 @@ def keep(now: datetime, after_days: int, watcher: Watcher | None = None) -> Roun
     """Do all that is due at `now`. Raises django.db.Error, OSError (a full disk), OutdatedCode."""
     watcher = watcher or Watcher()
     done = Round([], 0, [])
+    if is_another_folder():
+        done.hindered.append(_ANOTHER_FOLDER)
+        return done
     done = done._replace(taken_out=_empty_what_is_sealed(watcher, done.hindered))
     for due in due_days(now, after_days):
         if due.waits_for:

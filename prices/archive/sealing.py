@@ -25,7 +25,7 @@ from prices.archive.files import Damaged, DayFile, without
 from prices.archive.hot import copy_rows, rows_of_day
 from prices.archive.merging import Merge
 from prices.archive.places import keep_aside, name_of, new_path_of, path_of, sync_folder
-from prices.archive.reading import filed, open_file
+from prices.archive.reading import ArchiveUnavailable, filed, open_file
 from prices.archive.tally import NotInOrder, Tally, runs_of
 from prices.domain.ids import Ids, count, difference, union
 from prices.domain.times import DAY, HOUR, from_microseconds
@@ -66,7 +66,7 @@ def seal(symbol: str, day: datetime, on_progress: Callable[[int], object] = lamb
     _refuse_turn(symbol, day)
     for _ in range(_ATTEMPTS):
         candles = candles_of_day(symbol, day)
-        with _Merged(symbol, day, candles, on_progress=on_progress) as merged:
+        with _merged(symbol, day, candles, on_progress=on_progress) as merged:
             if merged.tally.minutes == candles:
                 merged.read_back()
                 with _under_lock(symbol):
@@ -96,7 +96,7 @@ def adopt(
     _refuse_turn(symbol, day)
     for _ in range(_ATTEMPTS):
         candles = candles_of_day(symbol, day)
-        with _Merged(symbol, day, candles, batches) as merged:
+        with _merged(symbol, day, candles, batches) as merged:
             merged.read_back()
             with _under_lock(symbol):
                 if candles_of_day(symbol, day) != candles:
@@ -120,6 +120,19 @@ def _under_lock(symbol: str) -> Iterator[None]:
         yield
 
 
+def _merged(symbol: str, day: datetime, *how: Any, **more: Any) -> "_Merged":
+    """The day's file is made anew where it was lost, if all that it held is here. Raises ArchiveUnavailable if not."""
+    try:
+        return _Merged(symbol, day, *how, **more)
+    except ArchiveUnavailable:
+        merged = _Merged(symbol, day, *how, **more, is_file_lost=True)
+        if merged.lacks:
+            merged.remove()
+            raise
+        logger.warning("the file of %s %s was lost, and is made anew", symbol, f"{day:%Y-%m-%d}")
+        return merged
+
+
 class _Merged:
     """A file of all that is known of a day, written beside its place, read back and compared."""
 
@@ -130,24 +143,31 @@ class _Merged:
         candles: Mapping[int, Sequence[Any]],
         batches: Callable[[], Iterable[pa.RecordBatch]] = tuple,
         on_progress: Callable[[int], object] = lambda _: None,
+        *,
+        is_file_lost: bool = False,
     ) -> None:
         self.symbol, self.day = symbol, day
         self.came: list[Ids] = []
         self._left_out = 0
         self._old = filed(symbol, day)
         self._path = new_path_of(symbol, day)
-        hot = _Noted(rows_of_day(symbol, day, candles, without_sealed=self._old is not None))
-        merge = Merge([self._filed(), self._each_id_once(hot), self._coming(batches)])
+        is_filed = self._old is not None and not is_file_lost
+        hot = _Noted(rows_of_day(symbol, day, candles, without_sealed=is_filed))
+        merge = Merge([self._filed() if is_filed else iter(()), self._each_id_once(hot), self._coming(batches)])
         self.tally = files.write(self._path, _told(merge, on_progress))
         self.contradictions = merge.contradictions
         old_ids = self._old.ids if self._old else []
         self.new_ids = difference(self.tally.ids, union([*old_ids, *hot.ids]))
-        self.is_any_different = self.tally.ids != old_ids
+        self.lacks = difference(old_ids, self.tally.ids)
+        self.is_any_different = is_file_lost or self.tally.ids != old_ids
 
     def __enter__(self) -> "_Merged":
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.remove()
+
+    def remove(self) -> None:
         self._path.unlink(missing_ok=True)
 
     def _filed(self) -> Iterator[pa.RecordBatch]:
@@ -220,8 +240,7 @@ class _Merged:
         }
         SealedDay.objects.update_or_create(symbol=self.symbol, day=self.day, defaults=values)
         path = path_of(self.symbol, self.day)
-        if self._old is None:
-            self._keep_what_nobody_knows(path)
+        self._keep_what_nobody_knows(path)
         self._path.rename(path)
         sync_folder(path.parent)
 
@@ -235,7 +254,8 @@ class _Merged:
 
     def _keep_what_nobody_knows(self, path: Path) -> None:
         """Where the database was restored from an older backup, a file may hold more than the tables know of."""
-        if path.exists() and not files.is_same(path, self._proof.footer_sha256):
+        known = [self._old.footer_sha256, *self._old.next_footers] if self._old else []
+        if path.exists() and not files.is_one_of(path, [self._proof.footer_sha256, *known]):
             aside = keep_aside(path)
             logger.warning("%s was there, and nothing on record of it: it is kept as %s", path, aside.name)
 

@@ -169,3 +169,8 @@ def test_no_question_waits_for_a_download(day, tmp_path):
             cursor.execute("ROLLBACK")
 
     assert sorted(each.result().status for each in asked) == [200] * 2 + [503] * 6
+
+
+@pytest.mark.parametrize("day", ["0001-01-01", "9999-12-31"])
+def test_the_first_day_and_the_last_one_there_can_be_hold_nothing(client, day):
+    assert client.get(f"/download/BTCUSDT/{day}.csv").status_code == 404

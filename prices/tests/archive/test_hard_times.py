@@ -26,17 +26,34 @@ def damage(path):
     path.write_bytes(path.read_bytes()[:-1] + b"x")
 
 
-@pytest.mark.parametrize("harm", [lambda path: path.unlink(), damage], ids=["gone", "altered"])
+HARM = pytest.mark.parametrize("harm", [lambda path: path.unlink(), damage], ids=["gone", "altered"])
+
+
+@HARM
 def test_no_row_leaves_while_its_file_is_not_what_was_written(harm):
     tape.store(a_day(1, 1000))
     seal(is_emptied=False)
+    Price.objects.filter(trade_id=500).delete()
     harm(file_of())
 
     done = keeping.keep(NOW, 30)
 
-    assert (Price.objects.count(), done.taken_out) == (1000, 0)
+    assert (Price.objects.count(), done.taken_out) == (999, 0)
     assert any("trades.parquet" in reason for reason in done.hindered)
     assert SealedDay.objects.get().emptied_at is None
+
+
+@HARM
+def test_a_lost_file_is_made_anew_from_rows_that_are_all_there(harm):
+    trades = a_day(1, 1000)
+    tape.store(trades)
+    seal(is_emptied=False)
+    harm(file_of())
+
+    assert keeping.keep(NOW, 30).taken_out == 1000
+
+    assert stored() == trades
+    assert SealedDay.objects.get().emptied_at is not None
 
 
 def test_a_file_that_holds_more_than_the_tables_know_is_kept():
@@ -93,6 +110,21 @@ def test_a_day_with_an_id_under_two_times_holds_up_no_other():
     assert "audit_prices" in reason
 
 
+def test_no_day_is_sealed_beside_the_disk_that_the_archive_is_on(archive, tmp_path):
+    for number in range(4):
+        followed(*a_day(1 + 1000 * number, 1000, day=DAY_ONE + number * DAY))
+    looked(NOW)
+    keeping.keep(NOW, 3)
+    archive.rename(tmp_path / "elsewhere")
+
+    done = keeping.keep(NOW, 2)
+
+    assert (done.sealed, Price.objects.count()) == ([], 2000)
+    assert "is its disk mounted" in done.hindered[0]
+    (tmp_path / "elsewhere").rename(archive)
+    assert len(keeping.keep(NOW, 2).sealed) == 1
+
+
 def test_a_day_is_not_called_emptied_while_rows_of_its_file_are_left():
     trades = a_day(1, 1000)
     tape.store(trades[:500])
@@ -111,7 +143,7 @@ def test_a_day_is_not_called_emptied_while_rows_of_its_file_are_left():
 
 def test_people_are_not_told_where_the_archive_is_on_this_machine(client, symbols):
     tape.store(a_day(1, 1000))
-    seal(is_emptied=False)
+    seal()
     tape.store(a_day(1001, 10, day=DAY_ONE + HOUR))
     shutil.rmtree(places.folder_of("BTCUSDT"))
     done = keeping.keep(NOW, 30)
