@@ -12,7 +12,7 @@ from typing import NamedTuple
 from django.conf import settings
 from django.db import connection
 
-from prices.archive.places import path_of
+from prices.archive.places import name_of, path_of
 from prices.storage.rows import fetch_all
 
 _NOT_THERE, _CANT_BE_ASKED, _WRONG_SIZE = "it is not there", "the disk says: ", "it has "
@@ -55,10 +55,7 @@ class Trouble(NamedTuple):
 
     @property
     def name(self) -> str:
-        """For people anywhere: where the archive is on this machine is nothing to tell them."""
-        if self.path == Path(settings.ARCHIVE_DIR):
-            return "folder"
-        return f"file {self.path.relative_to(settings.ARCHIVE_DIR)}"
+        return "folder" if self.path == Path(settings.ARCHIVE_DIR) else f"file {name_of(self.path)}"
 
     @property
     def sentence(self) -> str:
@@ -88,6 +85,12 @@ def look_at_files() -> list[Trouble]:
                 },
             )
     return troubles_of(looks)
+
+
+def is_another_folder() -> bool:
+    """Whether several days are sealed, and not one of their files is there: as it is without the disk they are on."""
+    known = on_record()
+    return len(known) > 1 and not any(file.path.exists() for file in known)
 
 
 def on_record() -> list[OnRecord]:

@@ -1,16 +1,19 @@
 """Takes rows out of `prices` that a file of the archive has. In: sealed days. Out: room, for the rows to come.
 
-Little by little, each piece a transaction of its own that no writer waits for; then plain VACUUM lets the table use the
-room again. Whoever dies in the midst leaves rows that nobody counts twice, and that the next one takes out.
+The file is read first, as a whole: where it is not what was written, the rows are the tape, and stay. Then little by
+little, each piece a transaction of its own that no writer waits for; then plain VACUUM lets the table use the room
+again. Whoever dies in the midst leaves rows that nobody counts twice, and that the next one takes out.
 """
 
 from collections.abc import Callable
 from datetime import datetime
 
 from django.db import connection
-from django.db.models.functions import Now
 
 from prices.archive.hot import WINDOW_TRADES
+from prices.archive.reading import ArchiveUnavailable, Filed, filed, open_file
+from prices.archive.tally import runs_of
+from prices.domain.ids import union
 from prices.domain.times import DAY, MINUTE, from_microseconds
 from prices.models import SealedDay
 from prices.tape.days import candles_of_day, delete_sealed
@@ -21,7 +24,8 @@ _NOTE_IF_EMPTY = """
 UPDATE sealed_days SET emptied_at = now()
 WHERE symbol = %(symbol)s AND day = %(day)s AND emptied_at IS NULL
   AND NOT EXISTS (
-      SELECT FROM prices WHERE symbol = %(symbol)s AND timestamp >= %(day)s AND timestamp < %(until)s
+      SELECT FROM prices
+      WHERE symbol = %(symbol)s AND timestamp >= %(day)s AND timestamp < %(until)s AND trade_id <@ sealed_days.ids
   )
 """
 
@@ -29,8 +33,13 @@ WHERE symbol = %(symbol)s AND day = %(day)s AND emptied_at IS NULL
 def empty(symbol: str, day: datetime, on_progress: Callable[[int], object] = lambda _: None) -> int:
     """Take the sealed day's rows out of `prices`; return how many. `on_progress` is told of each piece.
 
-    Raises django.db.Error; what was taken out by then is out.
+    Only for who holds `places.only_writer_of` the symbol. Raises ArchiveUnavailable where the file does not hold them,
+    then nothing was taken out; and django.db.Error, what was taken out by then is out.
     """
+    known = filed(symbol, day)
+    if known is None:  # it was dropped meanwhile
+        return 0
+    _see_that_all_is_there(known)
     taken_out = 0
     since = day
     trades = 0
@@ -41,8 +50,16 @@ def empty(symbol: str, day: datetime, on_progress: Callable[[int], object] = lam
             taken_out += _take_out(symbol, day, since, until, on_progress)
             since, trades = until, 0
     taken_out += _take_out(symbol, day, since, day + DAY, on_progress)
-    SealedDay.objects.filter(symbol=symbol, day=day, emptied_at=None).update(emptied_at=Now())
+    note_if_empty(symbol, day)
     return taken_out
+
+
+def _see_that_all_is_there(day: Filed) -> None:
+    """Read the file to its end, each page against its checksum."""
+    with open_file(day) as file:
+        ids = union(run for batch in file.batches() for run in runs_of(batch))
+    if ids != day.ids:
+        raise ArchiveUnavailable(day.path, "it does not hold the trades that it should")
 
 
 def _take_out(
@@ -59,7 +76,7 @@ def not_emptied() -> list[tuple[str, datetime]]:
 
 
 def note_if_empty(symbol: str, day: datetime) -> None:
-    """Put on record that nothing of the sealed day needs to be taken out, where `prices` has no row of that day."""
+    """Put on record that the sealed day's rows are out of `prices`, where none of them is there."""
     with connection.cursor() as cursor:
         cursor.execute(_NOTE_IF_EMPTY, {"symbol": symbol, "day": day, "until": day + DAY})
 

@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from prices.archive.places import make_folder
 from prices.archive.tally import Tally
 from prices.columns import TRADES
 from prices.domain.ids import Ids, intersection
@@ -63,7 +64,7 @@ class LastTrade(NamedTuple):
 def write(path: Path, batches: Iterable[pa.RecordBatch]) -> Tally:
     """Write a file and see it on the disk. Raises OSError, NotInOrder, and leaves nothing behind then."""
     tally = Tally()
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     try:
         with path.open("wb") as file:
             with new_writer(file) as writer:
@@ -105,6 +106,15 @@ def prove(path: Path) -> FileProof:
     except OSError as error:
         raise Damaged(reason(error)) from error
     return FileProof(size, whole.hexdigest(), hashlib.sha256(footer).hexdigest())
+
+
+def is_one_of(path: Path, footers: Collection[str]) -> bool:
+    """Whether the file's last part has one of these SHA-256."""
+    try:
+        with pa.OSFile(str(path), "rb") as source:
+            return hashlib.sha256(_footer(source)).hexdigest() in footers
+    except (OSError, Damaged):
+        return False
 
 
 class DayFile:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from django.db.models.functions import Now
 
-from prices.archive.checking import look_at_files
+from prices.archive.checking import is_another_folder, look_at_files
 from prices.archive.due import Due, due_days
 from prices.archive.emptying import empty, make_room, not_emptied
 from prices.archive.places import Busy, only_writer_of
@@ -24,6 +24,11 @@ from prices.models import Lease
 
 # In the table `leases`: who keeps the archive, seen last when, and what hinders it.
 NAME = "archive"
+
+_ANOTHER_FOLDER = (
+    "None of the archive's files is there: is its disk mounted, and ARCHIVE_DIR right? Until one of them is, no day is "
+    "sealed."
+)
 
 
 class Round(NamedTuple):
@@ -50,7 +55,11 @@ class Watcher:
 def keep(now: datetime, after_days: int, watcher: Watcher | None = None) -> Round:
     """Do all that is due at `now`. Raises django.db.Error, OSError (a full disk), OutdatedCode."""
     watcher = watcher or Watcher()
-    done = Round([], _empty_what_is_sealed(watcher), [])
+    done = Round([], 0, [])
+    if is_another_folder():
+        done.hindered.append(_ANOTHER_FOLDER)
+        return done
+    done = done._replace(taken_out=_empty_what_is_sealed(watcher, done.hindered))
     for due in due_days(now, after_days):
         if due.waits_for:
             done.hindered.append(f"{due.symbol} {due.day:%Y-%m-%d} waits for {due.waits_for}")
@@ -68,12 +77,13 @@ def keep(now: datetime, after_days: int, watcher: Watcher | None = None) -> Roun
     return done
 
 
-def _empty_what_is_sealed(watcher: Watcher) -> int:
+def _empty_what_is_sealed(watcher: Watcher, hindered: list[str]) -> int:
     """Of days whose files are there but whose rows are not all out: somebody was stopped, or imported into them."""
     taken_out = 0
     for symbol, day in not_emptied():
-        watcher.begin(Due(symbol, day, 0, is_sealed=True, waits_for=""), "emptying")
-        taken_out += empty(symbol, day, watcher.go_on)
+        with _passed_over(hindered), only_writer_of(symbol):
+            watcher.begin(Due(symbol, day, 0, is_sealed=True, waits_for=""), "emptying")
+            taken_out += empty(symbol, day, watcher.go_on)
     return taken_out
 
 

@@ -15,7 +15,7 @@ import pyarrow as pa
 from prices.archive.files import Damaged, DayFile, LastTrade
 from prices.archive.hot import rows_of_day
 from prices.archive.merging import Merge
-from prices.archive.places import path_of
+from prices.archive.places import name_of, path_of
 from prices.domain.ids import ALL_IDS, Ids
 from prices.id_runs import from_multirange
 from prices.storage.rows import fetch_all
@@ -28,7 +28,7 @@ class ArchiveUnavailable(Exception):
     """A file of the archive is missing or altered, so nobody knows what it held."""
 
     def __init__(self, path: Path, reason: str) -> None:
-        super().__init__(f"The archive's file {path} can't be used: {reason}.")
+        super().__init__(f"The archive's file {name_of(path)} can't be used: {reason}.")
         self.path, self.reason = path, reason
 
 

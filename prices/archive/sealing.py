@@ -6,7 +6,7 @@ held, and its footer is on record as one that may be met, before it takes the pl
 are where the tables say: no row leaves `prices` (`emptying`) before its file is there for good.
 """
 
-import os
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -24,8 +24,8 @@ from prices.archive import files
 from prices.archive.files import Damaged, DayFile, without
 from prices.archive.hot import copy_rows, rows_of_day
 from prices.archive.merging import Merge
-from prices.archive.places import new_path_of, path_of
-from prices.archive.reading import filed, open_file
+from prices.archive.places import keep_aside, name_of, new_path_of, path_of, sync_folder
+from prices.archive.reading import ArchiveUnavailable, filed, open_file
 from prices.archive.tally import NotInOrder, Tally, runs_of
 from prices.domain.ids import Ids, count, difference, union
 from prices.domain.times import DAY, HOUR, from_microseconds
@@ -33,6 +33,8 @@ from prices.models import Coverage, SealedDay
 from prices.schema import refuse_outdated_code
 from prices.tape import lock_symbols
 from prices.tape.days import candles_of_day, fill_gaps, put_candles
+
+logger = logging.getLogger(__name__)
 
 # So often a day is begun again into which trades are stored meanwhile.
 _ATTEMPTS = 5
@@ -64,7 +66,7 @@ def seal(symbol: str, day: datetime, on_progress: Callable[[int], object] = lamb
     _refuse_turn(symbol, day)
     for _ in range(_ATTEMPTS):
         candles = candles_of_day(symbol, day)
-        with _Merged(symbol, day, candles, on_progress=on_progress) as merged:
+        with _merged(symbol, day, candles, on_progress=on_progress) as merged:
             if merged.tally.minutes == candles:
                 merged.read_back()
                 with _under_lock(symbol):
@@ -94,7 +96,7 @@ def adopt(
     _refuse_turn(symbol, day)
     for _ in range(_ATTEMPTS):
         candles = candles_of_day(symbol, day)
-        with _Merged(symbol, day, candles, batches) as merged:
+        with _merged(symbol, day, candles, batches) as merged:
             merged.read_back()
             with _under_lock(symbol):
                 if candles_of_day(symbol, day) != candles:
@@ -118,6 +120,19 @@ def _under_lock(symbol: str) -> Iterator[None]:
         yield
 
 
+def _merged(symbol: str, day: datetime, *how: Any, **more: Any) -> "_Merged":
+    """The day's file is made anew where it was lost, if all that it held is here. Raises ArchiveUnavailable if not."""
+    try:
+        return _Merged(symbol, day, *how, **more)
+    except ArchiveUnavailable:
+        merged = _Merged(symbol, day, *how, **more, is_file_lost=True)
+        if merged.lacks:
+            merged.remove()
+            raise
+        logger.warning("the file of %s %s was lost, and is made anew", symbol, f"{day:%Y-%m-%d}")
+        return merged
+
+
 class _Merged:
     """A file of all that is known of a day, written beside its place, read back and compared."""
 
@@ -128,30 +143,46 @@ class _Merged:
         candles: Mapping[int, Sequence[Any]],
         batches: Callable[[], Iterable[pa.RecordBatch]] = tuple,
         on_progress: Callable[[int], object] = lambda _: None,
+        *,
+        is_file_lost: bool = False,
     ) -> None:
         self.symbol, self.day = symbol, day
         self.came: list[Ids] = []
         self._left_out = 0
         self._old = filed(symbol, day)
         self._path = new_path_of(symbol, day)
-        hot = _Noted(rows_of_day(symbol, day, candles, without_sealed=self._old is not None))
-        merge = Merge([self._filed(), hot, self._coming(batches)])
+        is_filed = self._old is not None and not is_file_lost
+        hot = _Noted(rows_of_day(symbol, day, candles, without_sealed=is_filed))
+        merge = Merge([self._filed() if is_filed else iter(()), self._each_id_once(hot), self._coming(batches)])
         self.tally = files.write(self._path, _told(merge, on_progress))
         self.contradictions = merge.contradictions
         old_ids = self._old.ids if self._old else []
         self.new_ids = difference(self.tally.ids, union([*old_ids, *hot.ids]))
-        self.is_any_different = self.tally.ids != old_ids
+        self.lacks = difference(old_ids, self.tally.ids)
+        self.is_any_different = is_file_lost or self.tally.ids != old_ids
 
     def __enter__(self) -> "_Merged":
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.remove()
+
+    def remove(self) -> None:
         self._path.unlink(missing_ok=True)
 
     def _filed(self) -> Iterator[pa.RecordBatch]:
         if self._old is not None:
             with open_file(self._old) as file:
                 yield from file.batches()
+
+    def _each_id_once(self, hot: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        try:
+            yield from hot
+        except NotInOrder as error:
+            raise NotSealed(
+                f"{self.symbol} {self.day:%Y-%m-%d} stays in the database: it has an id under two times. "
+                f"{settings.COMMAND} audit_prices tells which."
+            ) from error
 
     def _coming(self, batches: Callable[[], Iterable[pa.RecordBatch]]) -> Iterator[pa.RecordBatch]:
         """Without those that are stored beside the day: what is there stays as it is, under its time."""
@@ -175,14 +206,20 @@ class _Merged:
                 for batch in file.batches():
                     again.add(batch)
         except (Damaged, NotInOrder) as error:
-            raise NotSealed(f"{self._path} can't be read back: {error}") from error
+            raise NotSealed(f"{name_of(self._path)} can't be read back: {error}") from error
         if again != self.tally:
-            raise NotSealed(f"{self._path} does not hold what was written to it: is the disk or the memory broken?")
+            raise NotSealed(
+                f"{name_of(self._path)} does not hold what was written to it: is the disk or the memory broken?"
+            )
         if self._old is not None and self.is_any_different:
             _announce(self.symbol, self.day, self._proof.footer_sha256)
 
     def place(self) -> None:
-        """Say that the file holds the day, and put it there; in a transaction that holds the writers' lock."""
+        """Say that the file holds the day, and put it there; in a transaction that holds the writers' lock.
+
+        Raises NotSealed where somebody else has sealed the day meanwhile, whom the lock of the files did not keep out.
+        """
+        self._refuse_if_sealed_anew()
         if self.tally.last is None or self.tally.first_timestamp_us is None:
             return
         last_us, _, last_price = self.tally.last
@@ -203,8 +240,24 @@ class _Merged:
         }
         SealedDay.objects.update_or_create(symbol=self.symbol, day=self.day, defaults=values)
         path = path_of(self.symbol, self.day)
+        self._keep_what_nobody_knows(path)
         self._path.rename(path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
+
+    def _refuse_if_sealed_anew(self) -> None:
+        now = filed(self.symbol, self.day)
+        if (now and (now.footer_sha256, now.ids)) != (self._old and (self._old.footer_sha256, self._old.ids)):
+            raise NotSealed(
+                f"{self.symbol} {self.day:%Y-%m-%d} was sealed by somebody else meanwhile. Only one machine may keep "
+                "the archive of a database."
+            )
+
+    def _keep_what_nobody_knows(self, path: Path) -> None:
+        """Where the database was restored from an older backup, a file may hold more than the tables know of."""
+        known = [self._old.footer_sha256, *self._old.next_footers] if self._old else []
+        if path.exists() and not files.is_one_of(path, [self._proof.footer_sha256, *known]):
+            aside = keep_aside(path)
+            logger.warning("%s was there, and nothing on record of it: it is kept as %s", path, aside.name)
 
     def outcome(self, new_trades: int = 0) -> Sealed:
         contradictions = self.contradictions + self._left_out
@@ -255,12 +308,3 @@ def _refuse_turn(symbol: str, day: datetime) -> None:
     within = Q(begins_at__gt=day, begins_at__lt=day + DAY) | Q(ends_at__gt=day, ends_at__lt=day + DAY)
     if Coverage.objects.filter(within, symbol=symbol).exists():
         raise NotSealed(f"{symbol} {day:%Y-%m-%d} stays in the database: the exchange began its ids anew that day.")
-
-
-def _sync_folder(folder: Path) -> None:
-    """See that a file's new name is on the disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from prices.domain.intervals import interval_start
-from prices.domain.times import DAY, HOUR
+from prices.domain.times import DAY, HOUR, later
 from prices.storage.rows import fetch_all
 
 _DAYS = """
@@ -65,7 +65,7 @@ def months(symbol: str, since: datetime, until: datetime) -> list[Stretch]:
 
 def whole_day(symbol: str, day: datetime) -> Stretch | None:
     """None when nothing of it is stored."""
-    found = days(symbol, day, day + DAY)
+    found = days(symbol, day, later(day, DAY))
     return found[0] if found else None
 
 

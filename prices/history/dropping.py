@@ -95,7 +95,8 @@ def _give_up(symbol: str, before: datetime, now: datetime) -> None:
     if boundary:
         remark = f"dropped: all before {before:%Y-%m-%d}"
         coverage.give_up(symbol, Ids(0, boundary - 1), remark, now)
-        ImportedFile.objects.filter(symbol=symbol, last_trade_id__lt=boundary).delete()
+        # A month of which a part goes too: else nobody could have that part again.
+        ImportedFile.objects.filter(symbol=symbol, first_trade_id__lt=boundary).delete()
 
 
 def _drop_hours(symbol: str, before: datetime, on_hour: Callable[[datetime], object]) -> None:

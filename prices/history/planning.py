@@ -11,7 +11,7 @@ from prices.coverage import disk_in_words
 from prices.coverage.runs import today_began_at
 from prices.domain.intervals import next_interval_start
 from prices.domain.times import DAY
-from prices.history.records import Known, days_in, known_files
+from prices.history.records import Known, days_in, known_files, lost_days
 from prices.history.sources import Source
 
 BYTES_OF_A_SEALED_TRADE = 9  # measured, of BTCUSDT
@@ -71,7 +71,7 @@ def todo(symbol: str, since: datetime, until: datetime, source: Source, *, check
         since = min(next_interval_start(began_at, DAY) or until, until)
     changed = _changed(known, since, until, source, problems) if check_again else []
     all_files = plan(symbol, since, until, source.size_of)
-    done = days_in({name: each for name, each in known.items() if each.file not in changed})
+    done = days_in({name: each for name, each in known.items() if each.file not in changed}) - lost_days(symbol)
     files = [left for each in all_files.files for left in _left_of(each, known, done, source, problems)]
     planned = {each.file for each in files}
     files += [Planned(file, source.size_of(file) or 0) for file in changed if file not in planned]

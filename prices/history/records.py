@@ -8,9 +8,10 @@ from typing import NamedTuple
 
 from django.db.models.functions import Now
 
+from prices.archive.places import path_of
 from prices.binance.archive import ArchiveFile, days_between, file_named
 from prices.domain.ids import Ids
-from prices.models import ImportedFile
+from prices.models import ImportedFile, SealedDay
 
 # While a file is being imported this is its remark.
 _LEFT_OFF = "left off: in to the end of {day:%Y-%m-%d}"
@@ -51,6 +52,12 @@ def known_files(symbol: str) -> dict[str, Known]:
 def days_in(known: dict[str, Known]) -> set[datetime]:
     """The days whose files are in, each by itself or by its month."""
     return {day for each in known.values() if each.is_in for day in days_between(each.file.since, each.file.until)}
+
+
+def lost_days(symbol: str) -> set[datetime]:
+    """The sealed days whose files are not there, or were found altered: what was imported of them is needed again."""
+    sealed = SealedDay.objects.filter(symbol=symbol).values_list("day", "trouble")
+    return {day for day, trouble in sealed if trouble or not path_of(symbol, day).exists()}
 
 
 def note_left_off(file: ArchiveFile, sha256: str, trade_count: int, ids: Ids, day: datetime) -> None:

@@ -179,8 +179,8 @@ def _show_if_possible(trouble: str) -> None:
 
 def _disk_in_words(error: OSError) -> str:
     if error.errno == errno.ENOSPC:
-        return f"The disk of {settings.ARCHIVE_DIR} is full. Days stay in the database until there is room."
-    return f"The archive in {settings.ARCHIVE_DIR} can't be written: {error}. Days stay in the database."
+        return "The disk of the archive is full. Days stay in the database until there is room."
+    return f"The archive can't be written: {error.strerror or error}. Days stay in the database."
 
 
 class Stopped(Exception):

@@ -175,3 +175,8 @@ def test_csv_is_what_the_api_says_trade_by_trade(client, day):
     by_the_api = client.get("/trades?symbol=BTCUSDT&limit=1000&format=csv").content
 
     assert client.get("/download/BTCUSDT/2026-05-29.csv").getvalue().startswith(by_the_api)
+
+
+@pytest.mark.parametrize("day", ["0001-01-01", "9999-12-31"])
+def test_the_first_day_and_the_last_one_there_can_be_hold_nothing(client, day):
+    assert client.get(f"/download/BTCUSDT/{day}.csv").status_code == 404

@@ -95,19 +95,19 @@ def dying(step):
     """The process is killed just after the file took its place, just before the transaction ends."""
 
     def run(value):
-        right = sealing._sync_folder
+        right = sealing.sync_folder
 
         def die(folder):
             right(folder)
             raise Killed
 
-        sealing._sync_folder = die
+        sealing.sync_folder = die
         try:
             step(value)
         except Killed:
             pass
         finally:
-            sealing._sync_folder = right
+            sealing.sync_folder = right
 
     return run
 

@@ -227,16 +227,16 @@ def test_a_file_that_took_its_place_just_before_the_end_counts_as_the_tables_say
     tape.store(trades[:300])
     seal()
     before = (candles(), SealedDay.objects.values_list("ids").get())
-    rename = sealing._sync_folder
+    rename = sealing.sync_folder
 
     def die(folder):
         rename(folder)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(sealing, "_sync_folder", die)
+    monkeypatch.setattr(sealing, "sync_folder", die)
     with pytest.raises(KeyboardInterrupt):
         adopt(trades)
-    monkeypatch.setattr(sealing, "_sync_folder", rename)
+    monkeypatch.setattr(sealing, "sync_folder", rename)
 
     assert (candles(), SealedDay.objects.values_list("ids").get()) == before
     assert stored() == trades[:300]
