@@ -150,7 +150,7 @@ def test_a_lost_database_is_said_and_found_again(visit, ingester, expected_failu
     for each in (page, fresh):
         is_trusted(each)
         expect(state(each, "live")).to_be_visible()
-    expect(fresh.locator("form")).to_have_count(3)
+    expect(fresh.locator("form")).to_have_count(4)
 
 
 def test_the_listener_outlives_its_connection(visit, ingester):
