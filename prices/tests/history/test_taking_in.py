@@ -89,15 +89,16 @@ def test_a_day_that_cannot_be_taken_in_hinders_no_other_and_is_begun_again(take,
     path = places.path_of("BTCUSDT", first + 3 * DAY)
     content = path.read_bytes()
     path.write_bytes(content[:-1])
+    lacks_one = [each for each in month if each != month[3 * PER_DAY + 2]]
 
-    taken_in = take(file, month)
+    taken_in = take(file, lacks_one)
 
     (hindered,) = taken_in.hindered
-    assert str(path) in hindered
+    assert places.name_of(path) in hindered
     assert SealedDay.objects.count() == 29
     assert ImportedFile.objects.get(name=file.name).remark == "left off: in to the end of 2024-02-03"
     path.write_bytes(content)
-    assert take(file, month).hindered == []
+    assert take(file, lacks_one).hindered == []
     assert stored(first, 29) == month
 
 
