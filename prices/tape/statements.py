@@ -118,6 +118,10 @@ SELECT (SELECT max(name) FROM django_migrations WHERE app = 'prices'),
                  AND last_trade_id >= first_id AND first_trade_id <= last_id
                LIMIT 1
            ) AS known
+       ) OR EXISTS (
+           SELECT FROM span JOIN sealed_days ON sealed_days.symbol = span.symbol
+               AND day > since - interval '1 day' AND day <= until
+               AND ids && int8multirange(int8range(first_id, last_id, '[]'))
        ),
        EXISTS (
            SELECT FROM span CROSS JOIN LATERAL (
@@ -169,12 +173,18 @@ WITH span AS MATERIALIZED (
     FROM incoming
     GROUP BY symbol
 ), sealed AS MATERIALIZED (
-    SELECT sealed_days.symbol, day, ids
+    SELECT sealed_days.symbol, day, ids, greatest(day - interval '1 hour', (  -- the ids of its own time
+               SELECT max(begins_at) FROM coverage
+               WHERE coverage.symbol = sealed_days.symbol AND begins_at <= day
+           )) AS counts_from, least(day + interval '1 day 1 hour', (
+               SELECT min(begins_at) FROM coverage
+               WHERE coverage.symbol = sealed_days.symbol AND begins_at > day
+           )) AS counts_until
     FROM span JOIN sealed_days ON sealed_days.symbol = span.symbol AND day > since AND day <= until
 ), dropped AS (
     DELETE FROM incoming USING sealed
     WHERE incoming.symbol = sealed.symbol AND incoming.trade_id <@ ids
-      AND incoming.timestamp >= day - interval '1 hour' AND incoming.timestamp < day + interval '1 day 1 hour'
+      AND incoming.timestamp >= counts_from AND incoming.timestamp < counts_until
     RETURNING incoming.symbol, incoming.timestamp, incoming.trade_id
 )
 SELECT count(*) FROM dropped

@@ -9,7 +9,7 @@ from prices.archive import emptying, places, reading, sealing
 from prices.archive.sealing import NotSealed
 from prices.domain.ids import Ids
 from prices.domain.times import DAY
-from prices.models import Candle, Gap, HourCandle, Price, SealedDay
+from prices.models import Candle, Coverage, Gap, HourCandle, Price, SealedDay
 from prices.tests.archive.days import DAY_ONE, a_day, batches_of, rows_in
 from prices.tests.factories import trade
 
@@ -82,6 +82,30 @@ def test_an_id_that_is_in_a_file_is_not_stored_under_another_time():
 
     assert tape.store([moved]) == tape.Stored(0, 0, 1)
     assert stored() == trades
+
+
+def test_an_id_that_is_in_a_file_is_not_stored_hours_later_either():
+    trades = a_day(1, 200)
+    tape.store(trades)
+    seal()
+
+    moved = trades[100]._replace(timestamp_us=trades[100].timestamp_us + 20 * 3_600_000_000)
+
+    assert tape.store([moved]) == tape.Stored(0, 0, 1)
+    assert stored() == trades
+
+
+def test_ids_that_have_begun_anew_are_not_taken_for_those_of_a_file():
+    """The day after a sealed one begins with ids that its file has, of the time before they began anew."""
+    old = a_day(1, 200, step=timedelta(minutes=7))
+    tape.store(old)
+    seal()
+    midnight = DAY_ONE + DAY
+    Coverage.objects.create(symbol="BTCUSDT", first_trade_id=1, begins_at=midnight, origin="followed")
+
+    new = a_day(1, 5, day=midnight)
+
+    assert tape.store(new) == tape.Stored(5, 0, 0)
 
 
 def test_a_late_trade_of_a_sealed_day_is_stored_and_sealed_with_the_others():
