@@ -50,6 +50,7 @@ demo: install
 	@mkdir -p var && printf '%s\n' $(DEMO_SETTINGS) > $(ENV_FILE)
 	@$(TOGETHER) $(PAGE) 127.0.0.1:$(EXCHANGE_PORT)/EXCHANGE_PORT --
 	$(BIN)/python manage.py migrate prices zero --verbosity 0
+	@rm -rf $(DEMO)/archive
 	$(BIN)/python manage.py migrate --verbosity 0
 	@echo
 	@echo "  The page: http://$(HOST):$(PORT)/      Made-up trades, a new tape. Ctrl-C stops everything."

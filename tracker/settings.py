@@ -61,7 +61,7 @@ for _origin in CORS_ORIGINS:
         raise ImproperlyConfigured(f"CORS_ORIGINS holds {_origin!r}; an origin is like https://charts.example.org.")
 
 # How a command begins in what people are told to run.
-COMMAND = env.str("COMMAND", default="python manage.py")
+COMMAND = env.str("COMMAND", default=f"ENV_FILE={ENV_FILE} python manage.py" if ENV_FILE else "python manage.py")
 
 # How many may watch the live stream at a time. Each needs a thread of the web server (256 in the Procfile).
 LIVE_VIEWERS = env.int("LIVE_VIEWERS", default=200)

@@ -5,6 +5,7 @@ is proven by whoever reads it, and by audits; trouble that these have noted is l
 """
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -12,6 +13,7 @@ from typing import NamedTuple
 from django.conf import settings
 from django.db import connection
 
+from prices.archive import files
 from prices.archive.places import name_of, path_of
 from prices.storage.rows import fetch_all
 
@@ -68,11 +70,11 @@ def look_at_files() -> list[Trouble]:
     Raises django.db.Error.
     """
     known = on_record()
-    looks = confirmed(look(known))
+    looks = [(file, _unless_whole_again(file, reason)) for file, reason in confirmed(look(known))]
     changed = [(file, reason) for file, reason in looks if reason != file.trouble]
     if changed:
-        files, reasons = zip(*changed, strict=True)
-        symbols, days, _, footers, next_footers, _ = map(list, zip(*files, strict=True))
+        troubled, reasons = zip(*changed, strict=True)
+        symbols, days, _, footers, next_footers, _ = map(list, zip(*troubled, strict=True))
         with connection.cursor() as cursor:
             cursor.execute(
                 _NOTE,
@@ -87,6 +89,31 @@ def look_at_files() -> list[Trouble]:
     return troubles_of(looks)
 
 
+def _unless_whole_again(file: OnRecord, reason: str) -> str:
+    """What somebody else noted of a file holds until its SHA-256 is the right one: it may have been put back."""
+    if reason and reason == _noted_by_others(file):
+        ((sha256,),) = fetch_all(
+            "SELECT max(sha256) FROM sealed_days WHERE symbol = %(symbol)s AND day = %(day)s",
+            symbol=file.symbol,
+            day=file.day,
+        )
+        with suppress(files.Damaged):
+            return "" if files.prove(file.path).sha256 == sha256 else reason
+    return reason
+
+
+def note_trouble(path: Path, reason: str) -> None:
+    """Note of a file that somebody met that it can't be used, unless there is a note. Raises django.db.Error."""
+    known = next((file for file in on_record() if file.path == path), None)
+    if known and not known.trouble:
+        with connection.cursor() as cursor:
+            where = "symbol = %(symbol)s AND day = %(day)s AND footer_sha256 = %(footer_sha256)s"
+            cursor.execute(
+                f"UPDATE sealed_days SET trouble = %(reason)s WHERE {where}",  # noqa: S608  of constants
+                {"reason": reason, **known._asdict()},
+            )
+
+
 def is_another_folder() -> bool:
     """Whether several days are sealed, and not one of their files is there: as it is without the disk they are on."""
     known = on_record()
@@ -98,9 +125,9 @@ def on_record() -> list[OnRecord]:
     return [OnRecord(*row) for row in fetch_all(_ON_RECORD)]
 
 
-def look(files: Iterable[OnRecord]) -> list[tuple[OnRecord, str]]:
+def look(known: Iterable[OnRecord]) -> list[tuple[OnRecord, str]]:
     """Each file with what is wrong with it, empty: nothing. Asks the disk, which may hang, and never the database."""
-    return [(file, _look_at(file) or _noted_by_others(file)) for file in files]
+    return [(file, _look_at(file) or _noted_by_others(file)) for file in known]
 
 
 def confirmed(looks: Sequence[tuple[OnRecord, str]]) -> list[tuple[OnRecord, str]]:

@@ -274,4 +274,6 @@ def reason(error: Exception) -> str:
         return "it is not there"
     if isinstance(error, PermissionError):
         return "it may not be read"
+    if "CRC" in str(error):
+        return "it was altered: a part of it does not match its checksum"
     return f"it can't be read: {str(error).splitlines()[0] if str(error) else error!r}"

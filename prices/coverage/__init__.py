@@ -8,7 +8,7 @@ somebody wants it.
 from prices.coverage.changes import give_up, want
 from prices.coverage.costs import BYTES_OF_A_TRADE, cost_in_words, disk_in_words, time_to_fetch_in_words
 from prices.coverage.following import begin_anew_where_ids_did, close_unfollowed, open_symbols
-from prices.coverage.imported import grow_imported, note_checked
+from prices.coverage.imported import grow_imported, note_checked, want_after_imports
 from prices.coverage.past import backfill
 from prices.coverage.runs import (
     Between,
@@ -52,5 +52,6 @@ __all__ = [
     "time_to_fetch_in_words",
     "times_of",
     "want",
+    "want_after_imports",
     "wanted",
 ]

@@ -8,7 +8,8 @@ from django.db import connection, transaction
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 
-from prices.coverage.runs import not_wanted_yet, today_began_at
+from prices.coverage.changes import want
+from prices.coverage.runs import between_runs, not_wanted_yet, today_began_at
 from prices.domain.ids import Ids
 from prices.models import Coverage
 from prices.tape import lock_symbols
@@ -39,6 +40,14 @@ def grow_imported(symbol: str, ids: Ids, minute: datetime, *, is_whole: bool) ->
         if after:
             after.delete()
         run.save()
+
+
+def want_after_imports(symbol: str) -> list[Ids]:
+    """Want what lies between the end of an imported run and one that was not imported; return these ids."""
+    imported = _runs_of_imports(symbol, today_began_at(symbol))
+    starts, ends = (set(imported.values_list(name, flat=True)) for name in ("first_trade_id", "last_trade_id"))
+    after = [ids for ids in between_runs(symbol) if ids.first - 1 in ends and ids.last + 1 not in starts]
+    return [ids for between in after for ids in want(symbol, between)]
 
 
 def note_checked(symbol: str, ids: Ids, minute: datetime) -> None:

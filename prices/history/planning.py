@@ -46,6 +46,8 @@ class Todo(NamedTuple):
 
     def in_words(self, *, is_local: bool) -> str:
         """What it will cost. `is_local`: nothing is downloaded."""
+        if not self.files and (self.missing or self.late_from):
+            return f"{self.symbol}: no file of these days is there. Is it a symbol of the exchange?"
         if not self.files:
             return f"{self.symbol}: there is nothing to import that is not in already."
         first, last = self.files[0].file.since, self.files[-1].file.until - DAY

@@ -51,6 +51,8 @@ def sealed_in_words(through: str, days: int, size: int) -> str:
 def _archive(archive: dict[str, Any]) -> str:
     if in_trouble := archive["files_in_trouble"]:
         return f"{in_trouble:,} file{'s' if in_trouble != 1 else ''} can't be used"
+    if archive["symbols"] > 1:
+        return f"{archive['days']:,} days of {archive['symbols']:,} symbols, {disk_in_words(archive['bytes'], 1)}"
     return sealed_in_words(archive["through"], archive["days"], archive["bytes"])
 
 

@@ -6,14 +6,15 @@ altered, is a 503 that says so; nothing is a 500.
 
 import logging
 import time
+from contextlib import suppress
 from typing import Any
 
-from django.db import InterfaceError, OperationalError, ProgrammingError
+from django.db import DatabaseError, InterfaceError, OperationalError, ProgrammingError
 from rest_framework import status
 from rest_framework.response import Response
 from rest_framework.views import exception_handler as rest_framework_handler
 
-from prices.archive.checking import Trouble
+from prices.archive.checking import Trouble, note_trouble
 from prices.archive.reading import ArchiveUnavailable, Replaced
 from prices.web.renderer import CSVRenderer, ExactJSONRenderer
 
@@ -46,6 +47,8 @@ def exception_handler(exception: Exception, context: dict[str, Any]) -> Response
         return _unavailable("The database is out of reach. Try again in a few seconds.")
     if isinstance(exception, ArchiveUnavailable):
         _log_now_and_then("a file of the archive can't be used", str(exception))
+        with suppress(DatabaseError, InterfaceError):  # a replica may not be written to
+            note_trouble(exception.path, exception.reason)
         return _unavailable(Trouble(exception.path, exception.reason).sentence)
     if isinstance(exception, Replaced):
         return _unavailable("The archive is being written just there. Try again in a few seconds.")

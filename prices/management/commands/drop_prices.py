@@ -71,7 +71,7 @@ class Command(BaseCommand):
             if not amounts:
                 self.stdout.write(f"Nothing is stored before {before:%Y-%m-%d}.")
                 return
-            self.stdout.write(f"All of it, up to {before:%Y-%m-%d} UTC, will be deleted for good.")
+            self.stdout.write(f"All days before {before:%Y-%m-%d}, UTC, will be deleted for good; that day stays.")
             if confirmed(self.stdout.write, options):
                 for name, amount in amounts.items():
                     self._drop(name, amount, before)

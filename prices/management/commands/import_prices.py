@@ -75,7 +75,12 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("symbols", nargs="+", metavar="SYMBOL")
         parser.add_argument("--from", dest="since", required=True, metavar="DATE", help="the first day")
-        parser.add_argument("--to", dest="until", metavar="DATE", help="the last day (default: yesterday, UTC)")
+        parser.add_argument(
+            "--to",
+            dest="until",
+            metavar="DATE",
+            help="the last day (default: yesterday, UTC, and on to where it is followed)",
+        )
         parser.add_argument("--folder", type=Path, metavar="DIR", help="read zips below this folder, ask no network")
         parser.add_argument(
             "--downloads", type=int, default=DOWNLOADS, metavar="N", help="at once (default: %(default)s)"
@@ -98,9 +103,11 @@ class Command(BaseCommand):
             stop_downloads = Event()
             source = _source(options, stop_downloads)
             try:
+                self.stdout.write("Asking what there is ...")
                 todos = [_todo(symbol, since, until, source, options, stop) for symbol in symbols]
                 if self._is_to_go_on(todos, options):
-                    self._import(todos, source, today, options["downloads"], stop)
+                    until_now = options["until"] is None
+                    self._import(todos, source, today, options["downloads"], stop, until_now=until_now)
             finally:
                 stop_downloads.set()
                 source.close()
@@ -112,7 +119,9 @@ class Command(BaseCommand):
             return True  # there is only a report to give
         return confirmed(self.stdout.write, options)
 
-    def _import(self, todos: list[Todo], source: Source, today: datetime, at_once: int, stop: StopSignal) -> None:
+    def _import(
+        self, todos: list[Todo], source: Source, today: datetime, at_once: int, stop: StopSignal, *, until_now: bool
+    ) -> None:
         os.nice(10)  # whatever runs beside goes first
         tape.add_symbols([each.symbol for each in todos if each.files], tracked=False)
         all_is_well = True
@@ -120,15 +129,26 @@ class Command(BaseCommand):
             for each in todos:
                 with ImportBar(stop, each.trades) as bar:
                     report = import_symbol(each, source, today=today, at_once=at_once, watcher=bar)
-                self._tell(report)
+                self._tell(report, until_now=until_now)
+                if until_now:
+                    self._want_to_where_it_is_followed(each.symbol)
                 all_is_well = all_is_well and report.is_well
         if not all_is_well:
             raise CommandError("Not all is as it should be, see above.")
 
-    def _tell(self, report: Report) -> None:
+    def _want_to_where_it_is_followed(self, symbol: str) -> None:
+        """The archive ends with yesterday or earlier: what was traded since then, before the symbol was followed."""
+        for ids in coverage.want_after_imports(symbol):
+            self.stdout.write(
+                f"{symbol}  {ids.size:,} trades from there to where it is followed are wanted too, "
+                f"{coverage.cost_in_words(ids.size)}: a running stream_prices fetches them"
+            )
+
+    def _tell(self, report: Report, *, until_now: bool) -> None:
         if report.files or not report.is_well:
             self.stdout.write("\n".join(report.lines()))
-        if between := count(coverage.between_runs(report.symbol)):
+        between = count(coverage.between_runs(report.symbol))
+        if between and not until_now:
             self.stdout.write(
                 f"{report.symbol}  {between:,} ids lie between what is wanted, and nobody wants them: "
                 f"{settings.COMMAND} cover_prices tells more"

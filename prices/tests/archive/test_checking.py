@@ -78,13 +78,29 @@ def test_a_look_notes_what_is_missing_and_that_it_is_back(path, harm):
     assert noted() == []
 
 
-def test_what_an_audit_found_is_not_forgotten_by_a_look(path):
+def test_what_an_audit_found_is_forgotten_by_a_look_when_the_file_is_whole_again(path):
+    whole = path.read_bytes()
+    path.write_bytes(whole[:100] + bytes([whole[100] ^ 1]) + whole[101:])
     SealedDay.objects.filter(day=DAY_ONE).update(trouble="it was altered")
 
     (trouble,) = look_at_files()
-
     assert trouble.reason == "it was altered"
     assert noted() == [(DAY_ONE, "it was altered")]
+
+    path.write_bytes(whole)
+    assert look_at_files() == []
+    assert noted() == []
+
+
+def test_what_an_answer_met_is_noted(client, path):
+    path.write_bytes(path.read_bytes()[:-100] + bytes(100))
+
+    answer = client.get("/trades", {"symbol": "BTCUSDT", "start": f"{DAY_ONE:%Y-%m-%d}"})
+
+    assert answer.status_code == 503
+    ((day, reason),) = noted()
+    assert day == DAY_ONE
+    assert reason in answer.json()["detail"]
 
 
 def test_a_file_that_is_just_being_replaced_is_no_trouble(path, monkeypatch):

@@ -1,5 +1,7 @@
 """The past is imported, whatever is wrong with the archive: what can be had is had, once; and the rest is told."""
 
+from contextlib import suppress
+from datetime import UTC, datetime
 from io import StringIO
 
 import pytest
@@ -10,7 +12,8 @@ from prices.domain.ids import Ids
 from prices.domain.times import DAY
 from prices.history import importing
 from prices.models import Coverage, Gap, ImportedFile, Price, SealedDay
-from prices.tests.factories import want
+from prices.tests.archive.days import a_day
+from prices.tests.factories import followed, want
 from prices.tests.history.archives import (
     FIRST_DAY,
     PER_DAY,
@@ -396,3 +399,13 @@ def test_what_cannot_be_done_is_refused_in_a_sentence(whole, arguments, sentence
     with pytest.raises(CommandError, match=sentence) as error:
         call_command("import_prices", *arguments, stdout=StringIO())
     assert error.value.returncode == 2
+
+
+def test_what_was_traded_since_the_archive_ends_is_wanted_to_where_the_symbol_is_followed(whole):
+    followed(*a_day(70 * PER_DAY, 10, day=datetime(2026, 11, 1, tzinfo=UTC)))
+    out = StringIO()
+    with suppress(CommandError):  # the archive has no files of later days
+        call_command("import_prices", "BTCUSDT", "--from", "2024-01-30", "--yes", stdout=out)
+
+    assert "trades from there to where it is followed are wanted too" in out.getvalue()
+    assert coverage.between_runs("BTCUSDT") == []

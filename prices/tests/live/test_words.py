@@ -54,7 +54,7 @@ def test_every_line_in_words():
         "missing": "12,345, and 5 the exchange lacks",
         "audit": "NOT proven, now",
         "gap": "1 trade, healed 3 min ago",
-        "archive": "through 2026-10-25, 1,062 days, 2.5 GB",
+        "archive": "1,062 days of 2 symbols, 2.5 GB",
     }
 
 
