@@ -1,29 +1,23 @@
 """The state of the archive: what is sealed, what is due, which files are in trouble. In: nothing. Out: facts.
 
 It is read anew every 15 seconds at most: who asks between gets what was found then. Whether the files are there is
-looked at here, in bounded time, rather than taken from whoever may be keeping the archive.
+looked at from here, rather than taken from whoever may be keeping the archive.
 """
 
-import threading
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import NamedTuple
 
 from django.conf import settings
 
-from prices.archive.checking import Trouble, confirmed, look, on_record, troubles_of
+from prices.archive.checking import Trouble
 from prices.archive.due import count_due
 from prices.archive.keeping import NAME
 from prices.queries.connection import fetch_all
-from prices.queries.deadline import ask_within
+from prices.queries.looking import Looks
 
 KEPT_S = 15.0
-# A disk that hangs holds up an answer for so long, once in KEPT_S.
-LOOK_WITHIN_S = 1.0
-# Who looks at a disk that hangs takes no turn from those who ask the database.
-_slots = threading.BoundedSemaphore(1)
 
 _BY_SYMBOL = """
 SELECT symbol, count(*), sum(trade_count)::bigint, sum(bytes)::bigint, min(day), max(day),
@@ -75,6 +69,7 @@ class Kept:
 
 
 _kept = Kept()
+_looks = Looks()
 
 
 def archive_state() -> ArchiveState:
@@ -88,13 +83,4 @@ def _read() -> ArchiveState:
         "SELECT clock_timestamp(), coalesce((SELECT trouble FROM leases WHERE name = %(name)s), '')", {"name": NAME}
     )
     due = count_due(now, settings.ARCHIVE_AFTER_DAYS)
-    return ArchiveState(symbols, _troubles() if symbols else (), due, hindered)
-
-
-def _troubles() -> list[Trouble]:
-    known = on_record()
-    try:
-        looks = ask_within(LOOK_WITHIN_S, lambda: look(known), _slots)
-    except TimeoutError as error:
-        return [Trouble(Path(settings.ARCHIVE_DIR), str(error))]
-    return troubles_of(confirmed(looks))
+    return ArchiveState(symbols, _looks.troubles() if symbols else (), due, hindered)
