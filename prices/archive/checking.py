@@ -134,8 +134,9 @@ def confirmed(looks: Sequence[tuple[OnRecord, str]]) -> list[tuple[OnRecord, str
     """Without those in trouble that were sealed anew just then. Raises django.db.Error."""
     if not any(reason for _, reason in looks):
         return list(looks)
-    now = set(on_record())
-    return [(file, reason) for file, reason in looks if not reason or file in now]
+    # What somebody else noted of a file meanwhile makes it no other one.
+    now = {file._replace(trouble="") for file in on_record()}
+    return [(file, reason) for file, reason in looks if not reason or file._replace(trouble="") in now]
 
 
 def troubles_of(looks: Iterable[tuple[OnRecord, str]]) -> list[Trouble]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from os import getpid
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.db.models.functions import Now
 
@@ -65,6 +65,7 @@ def keep(now: datetime, after_days: int, watcher: Watcher | None = None) -> Roun
             done.hindered.append(f"{due.symbol} {due.day:%Y-%m-%d} waits for {due.waits_for}")
             continue
         with _passed_over(done.hindered), only_writer_of(due.symbol):
+            _renew()
             watcher.begin(due, "sealing")
             sealed = seal(due.symbol, due.day, watcher.go_on)
             watcher.begin(due, "emptying")
@@ -82,6 +83,7 @@ def _empty_what_is_sealed(watcher: Watcher, hindered: list[str]) -> int:
     taken_out = 0
     for symbol, day in not_emptied():
         with _passed_over(hindered), only_writer_of(symbol):
+            _renew()
             watcher.begin(Due(symbol, day, 0, is_sealed=True, waits_for=""), "emptying")
             taken_out += empty(symbol, day, watcher.go_on)
     return taken_out
@@ -97,10 +99,15 @@ def _passed_over(hindered: list[str]) -> Iterator[None]:
 
 def show(trouble: str = "") -> None:
     """Put on record that somebody keeps the archive, and what hinders it. Raises django.db.Error."""
-    holder = f"{socket.gethostname()}:{getpid()}"
     known = Lease.objects.filter(name=NAME).first()
     troubled_before = known is not None and bool(known.trouble)
-    changes = {"holder": holder, "renewed_at": Now(), "trouble": trouble}
+    changes: dict[str, Any] = {"trouble": trouble}
     if bool(trouble) != troubled_before:
         changes["trouble_since"] = Now() if trouble else None
-    Lease.objects.update_or_create(name=NAME, defaults=changes, create_defaults={"taken_at": Now(), **changes})
+    _renew(**changes)
+
+
+def _renew(**changes: Any) -> None:
+    """A round of many days takes hours: somebody is at it all the while."""
+    row = {"holder": f"{socket.gethostname()}:{getpid()}", "renewed_at": Now(), **changes}
+    Lease.objects.update_or_create(name=NAME, defaults=row, create_defaults={"taken_at": Now(), **row})

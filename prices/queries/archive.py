@@ -1,29 +1,30 @@
 """The state of the archive: what is sealed, what is due, which files are in trouble. In: nothing. Out: facts.
 
 It is read anew every 15 seconds at most: who asks between gets what was found then. Whether the files are there is
-looked at here, in bounded time, rather than taken from whoever may be keeping the archive.
+looked at from here, rather than taken from whoever may be keeping the archive.
 """
 
-import threading
 import time
 from collections.abc import Callable, Sequence
-from datetime import datetime
-from pathlib import Path
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from django.conf import settings
 
-from prices.archive.checking import Trouble, confirmed, look, on_record, troubles_of
+from prices.archive.checking import Trouble
 from prices.archive.due import count_due
 from prices.archive.keeping import NAME
+from prices.domain.times import DAY
 from prices.queries.connection import fetch_all
-from prices.queries.deadline import ask_within
+from prices.queries.looking import Looks
 
 KEPT_S = 15.0
-# A disk that hangs holds up an answer for so long, once in KEPT_S.
-LOOK_WITHIN_S = 1.0
-# Who looks at a disk that hangs takes no turn from those who ask the database.
-_slots = threading.BoundedSemaphore(1)
+# Whoever keeps the archive shows it each minute, and before each day that it takes up, which may take a while.
+KEEPER_WITHIN = timedelta(hours=1)
+# A time to come is that of a clock that was set back since, or of another machine's.
+CLOCKS_DIFFER_BY = timedelta(minutes=1)
+# What is due may wait: for gaps in it, or for whoever keeps the archive once a day.
+GRACE = DAY
 
 _BY_SYMBOL = """
 SELECT symbol, count(*), sum(trade_count)::bigint, sum(bytes)::bigint, min(day), max(day),
@@ -31,6 +32,11 @@ SELECT symbol, count(*), sum(trade_count)::bigint, sum(bytes)::bigint, min(day),
 FROM sealed_days
 GROUP BY symbol
 ORDER BY symbol
+"""
+
+_KEEPER = """
+SELECT clock_timestamp(), renewed_at, coalesce(trouble, '')
+FROM (SELECT %(name)s AS name) AS wanted LEFT JOIN leases USING (name)
 """
 
 
@@ -49,13 +55,15 @@ class SymbolArchive(NamedTuple):
 class ArchiveState(NamedTuple):
     """`due`: days that are over for ARCHIVE_AFTER_DAYS and not sealed, or that have trades beside their file.
 
-    `hindered`: what hinders whoever keeps the archive, in words.
+    `hindered`: what hinders whoever keeps the archive, in words. `is_unkept`: a day has been due for long enough, and
+    nobody keeps the archive.
     """
 
     symbols: Sequence[SymbolArchive] = ()
     troubles: Sequence[Trouble] = ()
     due: int = 0
     hindered: str = ""
+    is_unkept: bool = False
 
 
 class Kept:
@@ -75,6 +83,7 @@ class Kept:
 
 
 _kept = Kept()
+_looks = Looks()
 
 
 def archive_state() -> ArchiveState:
@@ -84,17 +93,11 @@ def archive_state() -> ArchiveState:
 
 def _read() -> ArchiveState:
     symbols = [SymbolArchive(*row) for row in fetch_all(_BY_SYMBOL)]
-    ((now, hindered),) = fetch_all(
-        "SELECT clock_timestamp(), coalesce((SELECT trouble FROM leases WHERE name = %(name)s), '')", {"name": NAME}
-    )
+    ((now, renewed_at, hindered),) = fetch_all(_KEEPER, {"name": NAME})
     due = count_due(now, settings.ARCHIVE_AFTER_DAYS)
-    return ArchiveState(symbols, _troubles() if symbols else (), due, hindered)
+    is_unkept = due > 0 and not _is_kept(renewed_at, now) and count_due(now - GRACE, settings.ARCHIVE_AFTER_DAYS) > 0
+    return ArchiveState(symbols, _looks.troubles() if symbols else (), due, hindered, is_unkept)
 
 
-def _troubles() -> list[Trouble]:
-    known = on_record()
-    try:
-        looks = ask_within(LOOK_WITHIN_S, lambda: look(known), _slots)
-    except TimeoutError as error:
-        return [Trouble(Path(settings.ARCHIVE_DIR), str(error))]
-    return troubles_of(confirmed(looks))
+def _is_kept(renewed_at: datetime | None, now: datetime) -> bool:
+    return renewed_at is not None and -CLOCKS_DIFFER_BY <= now - renewed_at <= KEEPER_WITHIN

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.conf import settings
+
 from prices.models import Gap
 from prices.queries.archive import ArchiveState
 from prices.queries.tape import IngesterState, SymbolState, TapeState
@@ -89,7 +91,7 @@ class Examiner:
         return {
             "status": status,
             "reasons": reasons or beside,
-            "notes": [*_losses(tape), *_hindered(tape), *_wrong_clocks(alive), *_some_refused(alive)],
+            "notes": [*_losses(tape), *_of_the_archive(tape.archive), *_wrong_clocks(alive), *_some_refused(alive)],
             "looked_age_s": None if tape.look.looked_at is None else seconds_since(tape.look.looked_at, tape.now),
             "look_within_s": self.look_within_s,
             "ingesters": [_describe_ingester(one, one in alive, tape.now) for one in tape.ingesters],
@@ -243,9 +245,18 @@ def missing_files(archive: ArchiveState) -> Iterator[str]:
         yield f"Nor can {more:,} more of its files."
 
 
-def _hindered(tape: TapeState) -> Iterator[str]:
-    if tape.archive.hindered:
-        yield f"Keeping the archive is hindered: {tape.archive.hindered.rstrip('.')}."
+def _of_the_archive(archive: ArchiveState) -> Iterator[str]:
+    if archive.hindered:
+        yield f"Keeping the archive is hindered: {archive.hindered.rstrip('.')}."
+    yield from unkept(archive)
+
+
+def unkept(archive: ArchiveState) -> Iterator[str]:
+    """That days pile up in the database: it fills in time, and nothing is wrong with the tape."""
+    if archive.is_unkept:
+        days = "1 day is" if archive.due == 1 else f"{archive.due:,} days are"
+        start = f"Start: {settings.COMMAND} keep_archive."
+        yield f"{days} due to be sealed, and nobody keeps the archive. {start}"
 
 
 def _wrong_clocks(alive: list[IngesterState]) -> Iterator[str]:

@@ -14,7 +14,7 @@ from prices import queries
 from prices.domain.times import format_second
 from prices.queries.archive import ArchiveState
 from prices.queries.tape import AuditResult, IngesterState, TapeState
-from prices.status.health import FAILING, HEALING, STARTING, Examiner, is_recent, missing_files, seconds_since
+from prices.status.health import FAILING, HEALING, STARTING, Examiner, is_recent, missing_files, seconds_since, unkept
 from prices.status.words import describe
 
 # A running ingester beats each second: this many seconds without a beat, and people are told.
@@ -48,7 +48,7 @@ def read_status(now: datetime | None = None) -> dict[str, Any]:
         "time": format_second(tape.now),
         "level": level,
         "word": WORDS[level],
-        "sentence": sentence,
+        "sentence": " ".join([sentence, *unkept(tape.archive)]),
         "notes": health["notes"],
         "database": True,
         "ingesters": len(alive),

@@ -2,6 +2,7 @@ import pytest
 
 from prices import tape
 from prices.queries import archive
+from prices.queries.looking import Looks
 
 
 @pytest.fixture
@@ -14,3 +15,4 @@ def symbols(db):
 def _nothing_known_of_the_archive(monkeypatch):
     """What was found of it lately is of another test."""
     monkeypatch.setattr(archive, "_kept", archive.Kept())
+    monkeypatch.setattr(archive, "_looks", Looks())

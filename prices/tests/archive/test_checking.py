@@ -14,6 +14,7 @@ from prices.archive.checking import look_at_files
 from prices.domain.times import DAY
 from prices.models import Ingester, Lease, SealedDay, Symbol
 from prices.queries import archive as archive_queries
+from prices.queries import looking
 from prices.status.report import read_status
 from prices.tests.archive.days import DAY_ONE, a_day
 from prices.tests.archive.test_both_tiers import seal
@@ -183,15 +184,16 @@ def test_the_state_is_read_once_in_a_while_alone(path):
 
 def test_a_disk_that_hangs_is_given_up_and_is_a_red_light(path, client, monkeypatch):
     goes_on = threading.Event()
-    monkeypatch.setattr(archive_queries, "LOOK_WITHIN_S", 0.1)
-    monkeypatch.setattr(archive_queries, "look", lambda files: goes_on.wait(60) and [])
+    monkeypatch.setattr(looking, "WAITS_S", 0.1)
+    monkeypatch.setattr(looking, "HANGS_AFTER_S", 0.05)
+    monkeypatch.setattr(looking, "look", lambda files: goes_on.wait(60) and [])
     try:
         answer = client.get("/health")
     finally:
         goes_on.set()
 
     assert answer.status_code == 503
-    assert answer.json()["reasons"] == ["The archive's folder can't be used: it did not answer within 0.1 s."]
+    assert answer.json()["reasons"] == ["The archive's folder can't be used: it has not answered for more than 0.05 s."]
 
 
 def test_many_missing_files_are_counted(path):
