@@ -165,26 +165,26 @@ WHERE incoming.symbol = known.symbol AND incoming.trade_id = known.trade_id
   AND incoming.timestamp <> known.timestamp
 """
 
-# What a file of the archive has, is there; within an hour of the day's ends under another time too. The candle of its
-# minute tells the two apart, as far as ids can: a file is opened for nothing that comes.
+# What a file of the archive has, is there: under any time of its day, and under times within an hour of its ends where
+# the hours beside tell of the id too. The candle of its minute tells the same time from another one, as far as ids
+# can: a file is opened for nothing that comes.
 DROP_SEALED = """
 WITH span AS MATERIALIZED (
     SELECT symbol, min(timestamp) - interval '1 day 1 hour' AS since, max(timestamp) + interval '1 hour' AS until
     FROM incoming
     GROUP BY symbol
 ), sealed AS MATERIALIZED (
-    SELECT sealed_days.symbol, day, ids, greatest(day - interval '1 hour', (  -- the ids of its own time
-               SELECT max(begins_at) FROM coverage
-               WHERE coverage.symbol = sealed_days.symbol AND begins_at <= day
-           )) AS counts_from, least(day + interval '1 day 1 hour', (
-               SELECT min(begins_at) FROM coverage
-               WHERE coverage.symbol = sealed_days.symbol AND begins_at > day
-           )) AS counts_until
+    SELECT sealed_days.symbol, day, ids
     FROM span JOIN sealed_days ON sealed_days.symbol = span.symbol AND day > since AND day <= until
 ), dropped AS (
     DELETE FROM incoming USING sealed
     WHERE incoming.symbol = sealed.symbol AND incoming.trade_id <@ ids
-      AND incoming.timestamp >= counts_from AND incoming.timestamp < counts_until
+      AND (incoming.timestamp >= day AND incoming.timestamp < day + interval '1 day' OR EXISTS (
+          SELECT FROM hour_candles AS beside
+          WHERE beside.symbol = sealed.symbol AND hour >= day AND hour < day + interval '1 day'
+            AND hour > incoming.timestamp - interval '2 hours' AND hour <= incoming.timestamp + interval '1 hour'
+            AND incoming.trade_id BETWEEN first_trade_id AND last_trade_id
+      ))
     RETURNING incoming.symbol, incoming.timestamp, incoming.trade_id
 )
 SELECT count(*) FROM dropped

@@ -62,6 +62,7 @@ def sql(statement):
 
 # BTCUSDT is tracked and lacks 21 to 30, ETHUSDT no more; of SOLUSDT nothing was ever stored.
 FILL = """
+DELETE FROM symbols;  -- a new database has two
 INSERT INTO symbols (name, tracked) VALUES ('BTCUSDT', true), ('ETHUSDT', false), ('SOLUSDT', true);
 INSERT INTO prices (symbol, timestamp, trade_id, price, quantity, buyer_is_maker)
 SELECT symbol, timestamptz '2026-05-29 12:00Z' + number * interval '6 seconds', number, number % 7 + 1, 0.5, true
