@@ -25,7 +25,7 @@ from web_server import HOST, running_server
 TRADES = 1_000_000  # of each of two symbols
 PAGE_TRADES = 100_000
 SYMBOL = "ETHUSDT"
-LEAST_OF_COPY = 0.5
+LEAST_OF_COPY = 0.4
 
 COPY = """
 COPY (
