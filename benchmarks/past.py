@@ -99,7 +99,7 @@ def _kill(environment: dict[str, str], arguments: list[str], kills: int) -> int:
     for killed in range(kills):
         process = subprocess.Popen([sys.executable, "manage.py", *arguments], cwd=PROJECT, env=environment)
         try:
-            process.wait(rng.uniform(1.0, 5.0))
+            process.wait(rng.uniform(0.5, 2.0))
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
