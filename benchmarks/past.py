@@ -51,10 +51,11 @@ def first_day(days: int) -> str:
 
 
 def write_zips(days: int, trades: int) -> Path:
-    """The simulated market's history, made once and kept."""
+    """The simulated market's history, made once a day and kept."""
     folder = VAR_DIR / f"zips-{first_day(days)}-{trades}"
     if not (folder / "whole").exists():
-        shutil.rmtree(folder, ignore_errors=True)
+        for other in VAR_DIR.glob("zips-*"):
+            shutil.rmtree(other, ignore_errors=True)
         _manage(
             {**os.environ, "DJANGO_SETTINGS_MODULE": "tracker.settings", "VAR_DIR": str(VAR_DIR)},
             "simulate_exchange",
