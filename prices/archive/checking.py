@@ -1,7 +1,7 @@
 """Looks whether the files of the archive are there. In: what is on record of them. Out: those in trouble.
 
-A look asks the disk for each file's size and reads none of them: thousands take less than a second. What a file holds
-is proven by whoever reads it, and by audits; trouble that these have noted is left to them.
+A look asks the disk for each file's size: thousands take less than a second. What a file holds is proven by whoever
+reads it, and by audits; trouble that these have noted holds until the file is the one that was written again.
 """
 
 from collections.abc import Iterable, Sequence

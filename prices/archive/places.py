@@ -4,22 +4,18 @@ ARCHIVE_DIR/symbol=BTCUSDT/date=2026-11-23/trades.parquet
 """
 
 import os
-from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
-from threading import Lock
 from uuid import uuid4
 
-import fasteners
 from django.conf import settings
+
+from prices.archive.lock_files import HeldByAnother, only_holder_of
 
 # Not one that other tools take for a file of trades.
 _UNFINISHED = ".new"
-
-
-_among_threads: defaultdict[str, Lock] = defaultdict(Lock)
 
 
 class Busy(Exception):
@@ -78,24 +74,13 @@ def remove_unfinished(symbol: str) -> None:
 
 @contextmanager
 def only_writer_of(symbol: str, wait_s: float = 0.0) -> Iterator[None]:
-    """Be the only one who writes files of the symbol, whatever the process. Raises Busy, and OSError.
-
-    The lock is the operating system's: it ends with the process that holds it, and knows nothing of the database.
-    """
+    """Be the only one who writes files of the symbol, whatever the process. Raises Busy, and OSError."""
     folder = folder_of(symbol)
     make_folder(folder)
-    among_threads = _among_threads[symbol]  # the system's lock knows processes only
-    among_processes = fasteners.InterProcessLock(folder / ".lock")
-    busy = Busy(f"Somebody else is writing the archive of {symbol} just now.")
-    if not among_threads.acquire(timeout=wait_s):
-        raise busy
-    try:
-        if not among_processes.acquire(blocking=wait_s > 0, timeout=wait_s):
-            raise busy
+    with ExitStack() as stack:
         try:
-            remove_unfinished(symbol)
-            yield
-        finally:
-            among_processes.release()
-    finally:
-        among_threads.release()
+            stack.enter_context(only_holder_of(folder / ".lock", wait_s))
+        except HeldByAnother:
+            raise Busy(f"Somebody else is writing the archive of {symbol} just now.") from None
+        remove_unfinished(symbol)
+        yield

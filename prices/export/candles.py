@@ -26,6 +26,7 @@ CANDLES = pa.schema(
         pa.field("volume", pa.decimal128(38, 8), nullable=False),
         pa.field("trade_count", pa.int64(), nullable=False),
         pa.field("complete", pa.bool_(), nullable=False),
+        pa.field("source", pa.string(), nullable=False),  # "exchange": its own candle, whose trades are not all here
     ]
 )
 
@@ -48,8 +49,8 @@ class CandleExport:
 
 
 def _as_csv(table: pa.Table) -> bytes:
-    start, *prices, volume, trade_count, complete = table.combine_chunks().itercolumns()
-    columns = [iso_times(start), *map(plain_digits, [*prices, volume]), trade_count, true_or_false(complete)]
+    start, *prices, volume, trade_count, complete, source = table.combine_chunks().itercolumns()
+    columns = [iso_times(start), *map(plain_digits, [*prices, volume]), trade_count, true_or_false(complete), source]
     lines = csv_lines(
         [column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column for column in columns]
     )

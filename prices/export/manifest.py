@@ -8,12 +8,11 @@ import hashlib
 import json
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import fasteners
-
+from prices.archive.lock_files import HeldByAnother, only_holder_of
 from prices.export.writing import new_file, remove_unfinished
 
 NAME = "_manifest.json"  # whoever opens a folder as a dataset passes over such names
@@ -85,24 +84,19 @@ class Manifest:
 def open_manifest(folder: Path, kind: str) -> Iterator[Manifest]:
     """The folder's manifest, for who alone writes there; saved in the end. Raises Refused, OSError."""
     folder.mkdir(parents=True, exist_ok=True)
-    lock = fasteners.InterProcessLock(folder / ".lock")
-    if not lock.acquire(blocking=False):
-        lock.lockfile.close()
-        raise Refused(f"Somebody else is exporting into {folder} just now. Wait for it, or take another --out.")
-    try:
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(only_holder_of(folder / ".lock"))
+        except HeldByAnother:
+            raise Refused(
+                f"Somebody else is exporting into {folder} just now. Wait for it, or take another --out."
+            ) from None
         remove_unfinished(folder)
         manifest = Manifest(folder, kind)
         try:
             yield manifest
         finally:
             manifest.save()
-    finally:
-        lock.release()
-
-
-def read_manifest(folder: Path, kind: str) -> Manifest:
-    """As it is now, for who only looks. Raises Refused."""
-    return Manifest(folder, kind)
 
 
 def _read(path: Path, kind: str) -> list[Entry]:

@@ -7,6 +7,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+from prices.archive.places import sync_folder
+
 # Hidden, and not one that other tools take for data.
 _UNFINISHED = ".new"
 
@@ -30,7 +32,7 @@ def new_file(path: Path) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
         beside.rename(path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except BaseException:
         with suppress(OSError):
             beside.unlink(missing_ok=True)
@@ -53,12 +55,3 @@ def remove_unfinished(folder: Path) -> None:
     """What a process left behind that was killed; only for who alone writes there."""
     for path in folder.rglob(f".*{_UNFINISHED}"):
         path.unlink(missing_ok=True)
-
-
-def _sync_folder(folder: Path) -> None:
-    """See that a file's new name is on the disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

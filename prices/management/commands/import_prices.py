@@ -7,17 +7,17 @@ import os
 import shlex
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
 from threading import Event
 from typing import Any
 
-import fasteners
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from prices import coverage, queries, tape
+from prices.archive.lock_files import HeldByAnother, only_holder_of
 from prices.archive.places import Busy
 from prices.binance.archive_listing import ArchiveUnreachable
 from prices.binance.downloads import NotFetched
@@ -220,10 +220,9 @@ def _same_command(options: dict[str, Any]) -> str:
 def _only_import() -> Iterator[None]:
     """Two would download into the same files."""
     settings.VAR_DIR.mkdir(parents=True, exist_ok=True)
-    lock = fasteners.InterProcessLock(settings.VAR_DIR / "import_prices.lock")
-    if not lock.acquire(blocking=False):
-        raise _refusal("Another import_prices is running: wait for it, or stop it.")
-    try:
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(only_holder_of(settings.VAR_DIR / "import_prices.lock"))
+        except HeldByAnother:
+            raise _refusal("Another import_prices is running: wait for it, or stop it.") from None
         yield
-    finally:
-        lock.release()

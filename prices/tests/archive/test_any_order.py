@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from prices import coverage, gaps, queries, tape
-from prices.archive import emptying, files, keeping, places, reading, sealing
+from prices.archive import emptying, files, keeping, merged, places, reading, sealing
 from prices.domain.candle import roll_up
 from prices.domain.intervals import floor_minute
 from prices.domain.times import DAY, from_microseconds, to_microseconds
@@ -95,19 +95,19 @@ def dying(step):
     """The process is killed just after the file took its place, just before the transaction ends."""
 
     def run(value):
-        right = sealing.sync_folder
+        right = merged.sync_folder
 
         def die(folder):
             right(folder)
             raise Killed
 
-        sealing.sync_folder = die
+        merged.sync_folder = die
         try:
             step(value)
         except Killed:
             pass
         finally:
-            sealing.sync_folder = right
+            merged.sync_folder = right
 
     return run
 

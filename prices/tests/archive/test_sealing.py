@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from prices import tape
-from prices.archive import emptying, places, reading, sealing
+from prices.archive import emptying, merged, places, reading, sealing
 from prices.archive.sealing import NotSealed
 from prices.domain.ids import Ids
 from prices.domain.times import DAY
@@ -251,16 +251,16 @@ def test_a_file_that_took_its_place_just_before_the_end_counts_as_the_tables_say
     tape.store(trades[:300])
     seal()
     before = (candles(), SealedDay.objects.values_list("ids").get())
-    rename = sealing.sync_folder
+    rename = merged.sync_folder
 
     def die(folder):
         rename(folder)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(sealing, "sync_folder", die)
+    monkeypatch.setattr(merged, "sync_folder", die)
     with pytest.raises(KeyboardInterrupt):
         adopt(trades)
-    monkeypatch.setattr(sealing, "sync_folder", rename)
+    monkeypatch.setattr(merged, "sync_folder", rename)
 
     assert (candles(), SealedDay.objects.values_list("ids").get()) == before
     assert stored() == trades[:300]

@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 from datetime import timedelta
+from decimal import Decimal
 
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
@@ -13,9 +14,10 @@ import pytest
 from prices import tape
 from prices.archive import emptying, places, sealing
 from prices.archive.reading import ArchiveUnavailable
+from prices.binance.rest import Kline
 from prices.columns import TRADES
 from prices.domain.intervals import INTERVALS
-from prices.domain.times import DAY
+from prices.domain.times import DAY, to_microseconds
 from prices.export import files, stretches
 from prices.export.files import Dataset
 from prices.export.formats import FORMATS
@@ -283,6 +285,22 @@ def test_the_folder_opens_as_one_dataset(out, three_days):
     assert set(table.column_names) == {*TRADES.names, "symbol", "date"}
 
 
+def test_a_candle_of_the_exchange_is_told_from_those_of_the_tape(out, three_days):
+    minute_us = to_microseconds(DAY_ONE) + 5 * 60_000_000
+    tape.keep_klines("BTCUSDT", [Kline(minute_us, *map(Decimal, "12121"), 99, Decimal(1))])
+    dataset = Dataset(FORMATS["csv"], "1m", INTERVALS["1m"])
+    (month,) = stretches.months("BTCUSDT", DAY_ONE - DAY, NEXT_DAY)
+
+    with open_manifest(out, dataset.kind) as manifest:
+        entry = files.export(out, manifest, dataset, month)
+
+    lines = (out / entry.file).read_text().splitlines()
+    assert [line for line in lines if line.endswith(",false,exchange")] == [
+        "2026-05-29T00:05:00.000000,1,2,1,2,1,99,false,exchange"
+    ]
+    assert sum(line.endswith(",tape") for line in lines) == 69
+
+
 @pytest.mark.parametrize("name", ["csv", "parquet", "feather"])
 def test_candles_leave_by_months(out, three_days, name):
     dataset = Dataset(FORMATS[name], "1m", INTERVALS["1m"])
@@ -296,6 +314,6 @@ def test_candles_leave_by_months(out, three_days, name):
     assert not entry.whole
     if name == "csv":
         lines = (out / entry.file).read_text().splitlines()
-        assert lines[0] == "start,open,high,low,close,volume,trade_count,complete"
+        assert lines[0] == "start,open,high,low,close,volume,trade_count,complete,source"
         assert lines[1].startswith("2026-05-28T00:00:00.000000,60000,")
         assert len(lines) == 71
